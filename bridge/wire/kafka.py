@@ -1,0 +1,182 @@
+"""How every stage speaks to Kafka: client settings, reading a partition to its end, log bounds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from bridge.wire.errors import BrokerUnreachableError
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 20.0
+# A 400 KB item with both images as JSON, base64 and escapes included, and room to spare.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+SESSION_TIMEOUT_MS = 10_000
+TRANSACTION_TIMEOUT_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaConfig:
+    """Where Kafka is and who we are there.
+
+    Args:
+        brokers: bootstrap servers, `host:port[,host:port]`.
+        namespace: first part of the name of every topic, group and transactional id.
+        replica: this process's fixed name; its member and transactional ids come from it.
+        security: librdkafka settings for SASL and TLS, passed through; never logged.
+        static_membership: give group members a fixed id. Needed by the embedded broker, which
+            never expires a dead member; not wanted where any number of workers may start.
+    """
+
+    brokers: str
+    namespace: str = "tailrace"
+    replica: str = "0"
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    static_membership: bool = False
+
+    def client(self, **settings: Any) -> dict[str, Any]:
+        """Settings of any client; `settings` are librdkafka's with dots written as `_`."""
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        return {
+            "bootstrap.servers": self.brokers,
+            "client.id": f"{self.namespace}.{self.replica}",
+            # A lost broker is retried for ever in the background; the stages decide what to say.
+            "reconnect.backoff.max.ms": 2_000,
+            "socket.keepalive.enable": True,
+            "log.connection.close": False,
+            **self.security,
+            **named,
+        }
+
+    def producer(self, *, transactional_id: str | None = None, **settings: Any) -> dict[str, Any]:
+        """Settings of an idempotent producer that partitions like the Java clients (murmur2)."""
+        config = self.client(
+            enable_idempotence=True,
+            acks="all",
+            partitioner="murmur2",
+            compression_type="lz4",
+            linger_ms=5,
+            message_max_bytes=MESSAGE_BYTES_MAX,
+            **settings,
+        )
+        if transactional_id is not None:
+            config["transactional.id"] = transactional_id
+            config["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
+        return config
+
+    def consumer(self, *, group: str, **settings: Any) -> dict[str, Any]:
+        """Settings of a read_committed consumer that never commits by itself."""
+        return self.client(
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_auto_offset_store=False,
+            auto_offset_reset="error",
+            partition_assignment_strategy="range",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            fetch_message_max_bytes=MESSAGE_BYTES_MAX,
+            **settings,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """Offsets of a partition: the first one retained and the next one to be written."""
+
+    start: int
+    end: int
+
+
+def log_bounds(
+    consumer: Consumer, topic: str, partition: int, timeout_s: float = REQUEST_TIMEOUT_S
+) -> LogBounds:
+    """The partition's bounds as its leader tells them now.
+
+    Raises:
+        BrokerUnreachableError: no answer within `timeout_s`.
+    """
+    try:
+        found = consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=timeout_s, cached=False
+        )
+    except KafkaException as error:
+        raise unreachable(error, f"{topic} partition {partition}") from error
+    if found is None:
+        raise BrokerUnreachableError(
+            "no answer about the log's bounds", where=f"{topic} partition {partition}"
+        )
+    return LogBounds(*found)
+
+
+def unreachable(error: KafkaException, where: str) -> BrokerUnreachableError:
+    """A Kafka failure as one line with its remedy."""
+    cause = error.args[0] if error.args else error
+    text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+    return BrokerUnreachableError(
+        text, where=where, remedy="Check that the brokers run and that TAILRACE_BROKERS names them"
+    )
+
+
+def read_to_end(
+    kafka: KafkaConfig,
+    topic: str,
+    partitions: Iterable[int],
+    *,
+    timeout_s: float = 60.0,
+) -> Iterator[Message]:
+    """Every committed message of the partitions, up to the end as it was at the call.
+
+    Records of a transaction that is still open at that end are waited for until it is decided.
+
+    Raises:
+        BrokerUnreachableError: the end was not reached within `timeout_s`.
+    """
+    group = f"{kafka.namespace}.reader"  # never commits, never joins: librdkafka wants a name
+    consumer = Consumer(kafka.consumer(group=group))
+    try:
+        bounds = {p: log_bounds(consumer, topic, p) for p in partitions}
+        waiting = {p: b.end for p, b in bounds.items() if b.end > b.start}
+        consumer.assign([TopicPartition(topic, p, bounds[p].start) for p in waiting])
+        deadline = time.monotonic() + timeout_s
+        while waiting:
+            message = consumer.poll(0.1)
+            if message is not None:
+                error = message.error()
+                if error is not None:
+                    raise unreachable(KafkaException(error), topic)
+                partition = message.partition()
+                if partition in waiting and (message.offset() or 0) < bounds[partition].end:
+                    yield message
+            _drop_finished(consumer, topic, waiting)
+            if waiting and time.monotonic() > deadline:
+                raise BrokerUnreachableError(
+                    f"its end was not reached within {timeout_s:.0f} s", where=topic
+                )
+    finally:
+        consumer.close()
+
+
+def _drop_finished(consumer: Consumer, topic: str, waiting: dict[int, int]) -> None:
+    """Forget the partitions whose position, markers included, has reached the end."""
+    for place in consumer.position([TopicPartition(topic, p) for p in waiting]):
+        if place.offset >= waiting[place.partition]:
+            del waiting[place.partition]
+
+
+def append_time_ms(message: Message) -> int | None:
+    """When the broker appended the message, milliseconds since 1970."""
+    kind, value = message.timestamp()
+    return None if kind == TIMESTAMP_NOT_AVAILABLE else int(value)

@@ -1,0 +1,77 @@
+"""What every stage shows to the outside: `/metrics` for Prometheus and `/healthz`.
+
+A stage that makes no progress it should make says so: `/healthz` answers 503 with the reason.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+
+from bridge.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+HealthCheck = Callable[[], str | None]
+"""None when healthy, else one line that says what is wrong."""
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's name)
+        """Scrapes are not worth a log line."""
+
+
+class Observatory:
+    """Serves metrics and health of one stage on loopback or wherever told."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        health: HealthCheck,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        metrics = make_wsgi_app(registry)
+
+        def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            if environ.get("PATH_INFO") == "/healthz":
+                problem = health()
+                start_response(
+                    "503 Service Unavailable" if problem else "200 OK",
+                    [("Content-Type", "text/plain; charset=utf-8")],
+                )
+                return [(problem or "ok").encode() + b"\n"]
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
+
+        try:
+            self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
+        except OSError as error:
+            raise ConfigurationError(
+                f"can't listen: {error.strerror}",
+                where=f"metrics port {host}:{port}",
+                remedy="Set TAILRACE_METRICS_PORT to a free port, or to 0 to turn it off",
+            ) from None
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="observatory", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_port)
+
+    def start(self) -> None:
+        """Serve in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()

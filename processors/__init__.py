@@ -1,0 +1,1 @@
+"""Transforms: a few lines of Python between a stream of changes and a dataset."""
