@@ -11,11 +11,13 @@ from typing import Any
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bridge.wire.errors import BrokerUnreachableError
 
@@ -121,6 +123,36 @@ def log_bounds(
     return LogBounds(*found)
 
 
+def written_bounds(
+    client: AdminClient,
+    topic: str,
+    partitions: Iterable[int],
+    timeout_s: float = REQUEST_TIMEOUT_S,
+) -> dict[int, LogBounds]:
+    """Bounds of all that was written, open transactions included.
+
+    A read_committed consumer is told only where the oldest open transaction begins.
+
+    Raises:
+        BrokerUnreachableError: no answer within `timeout_s`.
+    """
+    places = [TopicPartition(topic, p) for p in partitions]
+
+    def ask(spec: OffsetSpec) -> dict[int, int]:
+        futures = client.list_offsets(
+            dict.fromkeys(places, spec),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=timeout_s,
+        )
+        return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
+
+    try:
+        starts, ends = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
+    except KafkaException as error:
+        raise unreachable(error, topic) from error
+    return {p: LogBounds(starts[p], ends[p]) for p in starts}
+
+
 def unreachable(error: KafkaException, where: str) -> BrokerUnreachableError:
     """A Kafka failure as one line with its remedy."""
     cause = error.args[0] if error.args else error
@@ -144,10 +176,10 @@ def read_to_end(
     Raises:
         BrokerUnreachableError: the end was not reached within `timeout_s`.
     """
+    bounds = written_bounds(AdminClient(kafka.client()), topic, partitions)
     group = f"{kafka.namespace}.reader"  # never commits, never joins: librdkafka wants a name
     consumer = Consumer(kafka.consumer(group=group))
     try:
-        bounds = {p: log_bounds(consumer, topic, p) for p in partitions}
         waiting = {p: b.end for p, b in bounds.items() if b.end > b.start}
         consumer.assign([TopicPartition(topic, p, bounds[p].start) for p in waiting])
         deadline = time.monotonic() + timeout_s
