@@ -1,0 +1,1 @@
+"""Stand-ins for services, faithful where our tests lean on them, and scriptable."""
