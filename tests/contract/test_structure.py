@@ -17,7 +17,8 @@ FUNCTION_LINES_MAX = 60
 BANNED_MODULES = {"utils", "util", "common", "helpers", "base", "misc", "types", "constants"}
 TOP_LEVEL = {
     "pyproject.toml", "bridge", "processors", "sinks", "docker", "tests", "README.md",
-    "LICENSE", "CHANGELOG.md", "requirements.lock", "RELIABILITY.md", "BENCHMARKS.md", "SECURITY.md",
+    "LICENSE", "CHANGELOG.md", "requirements.lock", "RELIABILITY.md", "BENCHMARKS.md",
+    "SECURITY.md",
 }  # fmt: skip
 
 
