@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridge.wire.kafka import KafkaConfig
 from tests.parts import brokers, object_store
 from tests.parts import dynamodb as dynamodb_parts
 
@@ -134,3 +135,13 @@ def s3(
     part.start()
     yield part
     part.stop()
+
+
+@pytest.fixture
+def kafka(broker: brokers.Broker, namespace: str) -> KafkaConfig:
+    """How a stage of this test speaks to the broker."""
+    return KafkaConfig(
+        brokers=broker.bootstrap,
+        namespace=namespace,
+        static_membership=brokers.EXPIRY not in broker.capabilities,
+    )
