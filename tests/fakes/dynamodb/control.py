@@ -39,6 +39,7 @@ _METHODS = frozenset(
         "stream_arn",
         "throttle",
         "trim",
+        "trim_records",
     }
 )
 

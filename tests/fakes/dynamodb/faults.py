@@ -51,7 +51,7 @@ class Fault:
     def error(self, operation: str) -> AwsError | None:
         """The refusal this fault stands for, or None when it acts in another way."""
         if self.kind == "throttle":
-            return _throttled(self.code or _throttle_code(operation))
+            return throttled(operation, self.code)
         if self.kind == "server_error":
             return AwsError("InternalServerError", "The request processing has failed", 500)
         if self.kind == "unavailable":
@@ -122,7 +122,9 @@ def _throttle_code(operation: str) -> str:
     return "ProvisionedThroughputExceededException"
 
 
-def _throttled(code: str) -> AwsError:
+def throttled(operation: str, code: str | None = None) -> AwsError:
+    """The refusal of a request for being one too many."""
+    code = code or _throttle_code(operation)
     messages: dict[str, str] = {
         "ThrottlingException": "Rate of requests exceeds the allowed throughput.",
         "LimitExceededException": "Too many operations for a given subscriber.",

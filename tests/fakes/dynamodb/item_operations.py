@@ -195,6 +195,9 @@ def batch_write_item(state: State, request: Request) -> Answer:
 
 def transact_write_items(state: State, request: Request) -> Answer:
     """TransactWriteItems with Put, Delete, Update and ConditionCheck: all of it or nothing."""
+    token = request.get("ClientRequestToken")
+    if token in state.transactions:
+        return {}
     actions = request["TransactItems"]
     if not 1 <= len(actions) <= _TRANSACTION_MAX:
         raise invalid(f"Member must have length between 1 and {_TRANSACTION_MAX}")
@@ -219,6 +222,8 @@ def transact_write_items(state: State, request: Request) -> Answer:
     for table, key, after, writes, _ in planned:
         if writes:
             state.change(table, key, after)
+    if token is not None:
+        state.transactions.add(token)
     return {}
 
 

@@ -1,6 +1,6 @@
 """What can be chosen about a world, before it starts or while it runs; the defaults are calm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -41,3 +41,5 @@ class Settings:
     stale_reads_s: float = 0.0
     # Requests signed further from the world's clock than this are refused; None accepts all.
     clock_skew_max_s: float | None = None
+    # Calls a second above which an operation is throttled, as {"DescribeStream": 10}.
+    rates_max: dict[str, int] = field(default_factory=dict)

@@ -88,11 +88,15 @@ class Shard:
     def trim(self, before_s: float) -> int:
         """Drop records created before an instant; the number dropped."""
         drop = bisect.bisect_left(self.records, before_s, key=lambda record: record.created_s)
-        if drop:
-            self.trimmed_sequence = self.records[drop - 1].sequence
-            self.trimmed_records += drop
-            del self.records[:drop]
+        self.drop(drop)
         return drop
+
+    def drop(self, count: int) -> None:
+        """Drop the oldest records."""
+        if count:
+            self.trimmed_sequence = self.records[count - 1].sequence
+            self.trimmed_records += count
+            del self.records[:count]
 
     def gone(self, before_s: float) -> bool:
         """Whether the whole shard is past retention: closed long ago and empty."""
@@ -191,7 +195,8 @@ class Lineage:
 
 def _first_count(parent_count: int, seed: random.Random) -> int:
     if parent_count < _JUMP_UNTIL:
-        return parent_count * 10 + seed.randrange(10)
+        # One digit more and a low first one: as text, every child sorts before its parent.
+        return int(10 ** len(str(parent_count))) + seed.randrange(10)
     if parent_count >= _COUNT_MAX:
         raise AssertionError("sequence numbers would need more than 40 digits")
     return parent_count + seed.randrange(1, 1000)

@@ -37,6 +37,8 @@ class State:
     readings: dict[str, dict[int, float]] = field(default_factory=dict)
     # Shard id, or `*` for every shard, to the empty answers still to give.
     empty_pages: dict[str, int] = field(default_factory=dict)
+    # Transactions that took effect, so that one sent again does not do so twice.
+    transactions: set[str] = field(default_factory=set)
     _last_label_ms: int = 0
 
     def table(self, name: str) -> Table:

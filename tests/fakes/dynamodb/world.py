@@ -5,6 +5,7 @@ they act on shards, listings, time and trouble, and tell nothing to readers that
 All methods may be called from any thread.
 """
 
+import math
 import random
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,15 @@ import orjson
 
 from tests.fakes.dynamodb.clock import Clock, SystemClock
 from tests.fakes.dynamodb.errors import AnswerLostError, AwsError, NoAnswerError, RequestLostError
-from tests.fakes.dynamodb.faults import Fault, FaultKind, Faults, Struck, expired_token, mentioned
+from tests.fakes.dynamodb.faults import (
+    Fault,
+    FaultKind,
+    Faults,
+    Struck,
+    expired_token,
+    mentioned,
+    throttled,
+)
 from tests.fakes.dynamodb.history import History
 from tests.fakes.dynamodb.operations import cut_short, operation
 from tests.fakes.dynamodb.records import ViewType
@@ -46,6 +55,7 @@ class World:
         self.state = State(chosen, self.clock, random.Random(f"world {chosen.seed}"))
         self.faults = Faults(random.Random(f"faults {chosen.seed}"))
         self.calls: dict[str, int] = {}
+        self._recent: dict[str, list[float]] = {}
         self._expired_keys: set[str] = set()
         self._lock = threading.RLock()
 
@@ -73,6 +83,7 @@ class World:
             self.calls[name] = self.calls.get(name, 0) + 1
             found = operation(name)
             found.check(request)
+            self._require_rate(name)
             if access_key is not None and access_key in self._expired_keys:
                 raise expired_token()
             struck = self.faults.strike(name, mentioned(request))
@@ -81,6 +92,16 @@ class World:
             except (AwsError, NoAnswerError) as error:
                 error.delay_s = struck.delay_s
                 raise
+
+    def _require_rate(self, name: str) -> None:
+        most = self.settings.rates_max.get(name)
+        if most is None:
+            return
+        now_s = self.clock.now()
+        recent = [at_s for at_s in self._recent.get(name, []) if at_s > now_s - 1]
+        if len(recent) >= most:
+            raise throttled(name)
+        self._recent[name] = [*recent, now_s]
 
     def _carry_out(self, handler: Any, request: dict[str, Any], struck: Struck) -> Answer:
         if struck.error is not None:
@@ -195,10 +216,17 @@ class World:
             return [self.rotate(shard_id) for shard_id in self.open_shards(table)]
 
     def trim(self, table: str, before_s: float | None = None) -> int:
-        """Drop records, and closed shards that are empty then, from before an instant (now)."""
+        """Drop what was written before an instant, or all so far; the number of records dropped.
+
+        Closed shards that are empty then are forgotten.
+        """
         with self._lock:
-            before_s = self.clock.now() if before_s is None else before_s
-            return self._latest(table).lineage.trim(before_s)
+            return self._latest(table).lineage.trim(math.inf if before_s is None else before_s)
+
+    def trim_records(self, shard_id: str, count: int) -> None:
+        """Drop the oldest records of one shard."""
+        with self._lock:
+            self._find(shard_id)[1].drop(count)
 
     def drop_shard(self, shard_id: str) -> None:
         """Forget a closed shard with all its records, children notwithstanding."""
