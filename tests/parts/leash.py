@@ -23,7 +23,10 @@ def main(arguments: list[str]) -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
         if os.getppid() != parent_pid:
             raise SystemExit("the parent died before the command began")
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise SystemExit(f"{command[0]}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""A test the chosen broker can't serve is left out and listed; on Kafka none is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests import conftest
+from tests.parts import brokers
+
+ROOT = Path(__file__).parents[3]
+
+
+def collect(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "tests/integration", "--collect-only", "-q"]
+    return subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def marked(*needs: str) -> Any:
+    marks = [SimpleNamespace(args=needs)] if needs else []
+    return SimpleNamespace(nodeid="test_x", iter_markers=lambda name: marks)
+
+
+def test_embedded_run_lists_what_it_leaves_out() -> None:
+    listed = collect("--broker", "embedded").stdout
+    selected, left_out = listed.split("left out: the embedded broker cannot do it")
+    test = "test_broker_contract.py::test_acknowledged_data_survives_sigkill"
+    assert test not in selected
+    assert f"needs durable:\n  tests/integration/{test}" in left_out
+    assert "deselected" in left_out
+
+
+def test_nothing_is_left_out_on_kafka() -> None:
+    run = collect("--broker", "kafka", "-m", "integration")
+    assert run.returncode == 0, run.stdout
+    assert "test_broker_contract.py::test_acknowledged_data_survives_sigkill" in run.stdout
+    assert "left out" not in run.stdout
+
+
+def test_value_that_is_no_part_and_no_address_is_refused() -> None:
+    run = collect("--broker", "rabbit")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--broker rabbit: neither one of embedded, kafka nor an address" in run.stderr
+
+
+def test_unknown_need_is_an_error() -> None:
+    with pytest.raises(pytest.UsageError, match="no such capability"):
+        conftest._needs(marked("durability"))
+
+
+def test_foreign_broker_is_never_asked_to_restart() -> None:
+    missing = conftest._needs(marked("durable", "restart")) - brokers.capabilities("host:9092")
+    assert missing == {"restart"}
