@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes.dynamodb.errors import invalid
 from tests.fakes.dynamodb.expressions import Tokens, lookup, tokens_of
-from tests.fakes.dynamodb.values import AttributeValue, Item, comparable, sort_key, value_bytes
+from tests.fakes.dynamodb.values import AttributeValue, Item, sort_key, value_bytes
 
 _FUNCTIONS = frozenset(
     {"attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains"}
@@ -125,7 +125,7 @@ class _Condition:
 def _equal(left: AttributeValue | None, right: AttributeValue | None) -> bool:
     if left is None or right is None:
         return False
-    return comparable(left) == comparable(right)
+    return left == right
 
 
 def _ordered(sign: str, left: AttributeValue | None, right: AttributeValue | None) -> bool:

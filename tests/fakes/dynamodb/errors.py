@@ -46,7 +46,9 @@ class AwsError(Exception):
 
     def body(self) -> dict[str, Any]:
         """The JSON body of the answer."""
-        return {"__type": self.type_name, "message": self.message, **self.members}
+        # AWS spells the member with a capital in this one answer.
+        member = "Message" if self.code == "TransactionCanceledException" else "message"
+        return {"__type": self.type_name, member: self.message, **self.members}
 
 
 class NoAnswerError(ConnectionResetError):

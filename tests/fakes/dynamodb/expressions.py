@@ -4,6 +4,7 @@ UpdateExpression knows SET (with + and -, if_not_exists, list_append), REMOVE, A
 """
 
 import copy
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,14 @@ Path = tuple[str | int, ...]
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>()\[\],.+-]|[:#]?[A-Za-z0-9_]+)")
 _CLAUSES = frozenset({"SET", "REMOVE", "ADD", "DELETE"})
 _SETS = frozenset({"SS", "NS", "BS"})
+
+
+@functools.cache
+def _reserved_words() -> frozenset[str]:
+    # moto carries AWS's list of some 570 words.
+    from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+
+    return frozenset(ReservedKeywords.get_reserved_keywords())
 
 
 @dataclass
@@ -70,6 +79,11 @@ class Tokens:
         """An attribute name, through the names that stand for it."""
         token = self.take()
         if not token.startswith("#"):
+            if token.upper() in _reserved_words():
+                raise invalid(
+                    "Invalid expression: Attribute name is a reserved keyword; reserved keyword:"
+                    f" {token}"
+                )
             return token
         if token not in self.names:
             raise invalid(
@@ -98,6 +112,18 @@ class Tokens:
                 self.expect("]")
             else:
                 return tuple(parts)
+
+
+def require_all_used(request: dict[str, Any]) -> None:
+    """Refuse names and values that no expression of the request refers to, as AWS does."""
+    texts = [str(text) for name, text in request.items() if name.endswith("Expression")]
+    used = {token for text in texts for token in Tokens(text).tokens}
+    for parameter in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+        unused = sorted((request.get(parameter) or {}).keys() - used)
+        if unused:
+            raise invalid(
+                f"Value provided in {parameter} unused in expressions: keys: {{{unused[0]}}}"
+            )
 
 
 def tokens_of(text: str, request: dict[str, Any]) -> Tokens:
@@ -263,7 +289,7 @@ class _Update:
             type_name = _same_set(present, value)
             kept = present[type_name]
             more = [member for member in value[type_name] if member not in kept]
-            _assign(self.after, path, {type_name: [*kept, *more]})
+            _assign(self.after, path, checked({type_name: [*kept, *more]}))
 
     def _delete(self) -> None:
         path = self.tokens.path()

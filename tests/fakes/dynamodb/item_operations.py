@@ -7,7 +7,7 @@ import orjson
 
 from tests.fakes.dynamodb.conditions import holds
 from tests.fakes.dynamodb.errors import AwsError, invalid, parameter_invalid
-from tests.fakes.dynamodb.expressions import projected, projection, updated
+from tests.fakes.dynamodb.expressions import Path, projected, projection, require_all_used, updated
 from tests.fakes.dynamodb.state import State
 from tests.fakes.dynamodb.tables import StoredItem, Table, canonical_key
 from tests.fakes.dynamodb.values import Item, checked_item, item_bytes
@@ -48,7 +48,7 @@ def update_item(state: State, request: Request) -> Answer:
     before, after = _updated(table, key, request)
     state.change(table, key, after)
     answer = written(request, table, before, after)
-    attributes = _returned(request.get("ReturnValues", "NONE"), before, after)
+    attributes = _returned(request.get("ReturnValues", "NONE"), key, before, after)
     return {**({"Attributes": attributes} if attributes else {}), **answer}
 
 
@@ -61,13 +61,13 @@ def _updated(table: Table, key: Item, request: Request) -> tuple[Item | None, It
     return before, after
 
 
-def _returned(wanted: str, before: Item | None, after: Item) -> Item | None:
+def _returned(wanted: str, key: Item, before: Item | None, after: Item) -> Item | None:
     old = before or {}
     if wanted == "ALL_OLD":
         return before
     if wanted == "ALL_NEW":
         return after
-    changed = {name for name in {*old, *after} if old.get(name) != after.get(name)}
+    changed = {name for name in {*old, *after} if old.get(name) != after.get(name)} - key.keys()
     if wanted == "UPDATED_OLD":
         return {name: value for name, value in old.items() if name in changed}
     if wanted == "UPDATED_NEW":
@@ -114,27 +114,35 @@ def read_units(size_bytes: int, *, consistent: bool) -> float:
     return max(1, math.ceil(size_bytes / 4096)) * (1.0 if consistent else 0.5)
 
 
-def shown(stored: StoredItem, request: Request) -> Any:
-    """The item, or the part of it that the request projects, ready for the answer."""
+def asked_paths(request: Request) -> list[Path] | None:
+    """The paths that the request projects, or None when it wants items whole."""
     text = request.get("ProjectionExpression")
-    if text is None:
+    return None if text is None else projection(text, request)
+
+
+def shown(stored: StoredItem, paths: list[Path] | None) -> Any:
+    """The item, or the asked part of it, ready for the answer."""
+    if paths is None:
         return orjson.Fragment(stored.image.body)
-    return projected(stored.image.item, projection(text, request))
+    return projected(stored.image.item, paths)
 
 
 def get_item(state: State, request: Request) -> Answer:
     """GetItem."""
     table = state.table(request["TableName"])
     consistent = bool(request.get("ConsistentRead"))
+    paths = asked_paths(request)
     key = table.checked_key(request["Key"])
     stored = state.seen(table, consistent=consistent).items.get(canonical_key(key))
     size = 0 if stored is None else stored.image.size_bytes
     answer = consumed(request, table, read_units(size, consistent=consistent))
-    return answer if stored is None else {"Item": shown(stored, request), **answer}
+    return answer if stored is None else {"Item": shown(stored, paths), **answer}
 
 
 def batch_get_item(state: State, request: Request) -> Answer:
     """BatchGetItem; what exceeds 16 MB comes back as UnprocessedKeys."""
+    for asked in request["RequestItems"].values():
+        require_all_used(asked)
     wanted = [
         (state.table(name), asked, key)
         for name, asked in request["RequestItems"].items()
@@ -158,7 +166,7 @@ def batch_get_item(state: State, request: Request) -> Answer:
         cost = read_units(item_size, consistent=consistent)
         units[table.name] = units.get(table.name, 0) + cost
         if stored is not None:
-            responses[table.name].append(shown(stored, asked))
+            responses[table.name].append(shown(stored, asked_paths(asked)))
     answer = {"Responses": responses, "UnprocessedKeys": unprocessed}
     return {**answer, **_batch_capacity(state, request, units)}
 
@@ -230,6 +238,7 @@ def transact_write_items(state: State, request: Request) -> Answer:
 def _planned(
     state: State, kind: str, action: Request
 ) -> tuple[Table, Item, Item | None, bool, bool]:
+    require_all_used(action)
     table = state.table(action["TableName"])
     if kind == "Put":
         item = checked_item(action["Item"])

@@ -11,6 +11,7 @@ from tests.fakes.dynamodb import (
     table_operations,
 )
 from tests.fakes.dynamodb.errors import AwsError, invalid
+from tests.fakes.dynamodb.expressions import require_all_used
 from tests.fakes.dynamodb.state import State
 
 Handler = Callable[[State, dict[str, Any]], dict[str, Any]]
@@ -39,11 +40,12 @@ class Operation:
     optional: frozenset[str]
 
     def check(self, request: dict[str, Any]) -> None:
-        """Refuse a request that lacks a parameter or has one that the fake does not know."""
+        """Refuse a request that lacks a parameter, has one too many, or has unused values."""
         for name in sorted(self.required - request.keys()):
             raise invalid(f"The parameter '{name}' is required but was not present in the request")
         for name in sorted(request.keys() - self.required - self.optional):
             raise invalid(f"The fake does not know the parameter {name}")
+        require_all_used(request)
 
 
 def _dynamodb(handler: Handler, required: str, optional: str = "") -> Operation:

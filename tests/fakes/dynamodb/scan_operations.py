@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.fakes.dynamodb.conditions import holds
 from tests.fakes.dynamodb.errors import invalid
-from tests.fakes.dynamodb.item_operations import consumed, read_units, shown
+from tests.fakes.dynamodb.item_operations import asked_paths, consumed, read_units, shown
 from tests.fakes.dynamodb.shards import TOKENS
 from tests.fakes.dynamodb.state import State
 from tests.fakes.dynamodb.tables import Place, StoredItem, Table, canonical_key
@@ -80,11 +80,14 @@ def _page(items: Any, request: Request) -> tuple[list[StoredItem], bool]:
 def _answer(table: Table, page: tuple[list[StoredItem], bool], request: Request) -> Answer:
     scanned, ended_early = page
     text = request.get("FilterExpression")
+    paths = asked_paths(request)
+    # An expression that makes no sense is refused though there is nothing to filter.
+    holds({}, text, request)
     kept = [stored for stored in scanned if holds(stored.image.item, text, request)]
     size = sum(stored.image.size_bytes for stored in scanned)
     answer: Answer = {"Count": len(kept), "ScannedCount": len(scanned)}
     if request.get("Select") != "COUNT":
-        answer["Items"] = [shown(stored, request) for stored in kept]
+        answer["Items"] = [shown(stored, paths) for stored in kept]
     if ended_early:
         answer["LastEvaluatedKey"] = scanned[-1].keys
     units = read_units(size, consistent=bool(request.get("ConsistentRead")))

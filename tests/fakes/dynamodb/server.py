@@ -49,10 +49,10 @@ class FakeDynamoDB:
     def __init__(self, world: World, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.world = world
         self._address = (host, port)
-        self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._failure: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="fake-dynamodb", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,9 +73,9 @@ class FakeDynamoDB:
 
     def stop(self) -> None:
         """Close every connection and stop listening."""
-        stopping = self._stopping
-        if stopping is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(stopping.set)
+        loop, stopping = self._loop, self._stopping
+        if loop is not None and stopping is not None and self._thread.is_alive():
+            loop.call_soon_threadsafe(stopping.set)
             self._thread.join(_START_TIMEOUT_S)
 
     def __enter__(self) -> Self:
@@ -90,16 +90,14 @@ class FakeDynamoDB:
         self.stop()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._serve())
+            asyncio.run(self._serve())
         except OSError as error:
             self._failure = error
             self._ready.set()
-        finally:
-            self._loop.close()
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         server = await asyncio.start_server(self._connected, *self._address, limit=_HEAD_BYTES_MAX)
         self._address = server.sockets[0].getsockname()[:2]
@@ -109,6 +107,8 @@ class FakeDynamoDB:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A turn of the loop lets the closed connections end.
+        await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -16,7 +16,7 @@ from tests.fakes.dynamodb.settings import Settings
 from tests.fakes.dynamodb.shards import Lineage
 from tests.fakes.dynamodb.streams import Stream
 from tests.fakes.dynamodb.tables import Table, canonical_key
-from tests.fakes.dynamodb.values import Item, same_item
+from tests.fakes.dynamodb.values import Item
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class State:
         before = None if stored is None else stored.image
         if before is None and item is None:
             return None
-        if before is not None and item is not None and same_item(before.item, item):
+        if before is not None and item is not None and before.item == item:
             return before.item
         after = None if item is None else Image.of(item)
         place = table.place_of(key) if stored is None else stored.place

@@ -1,7 +1,7 @@
 """AttributeValues as DynamoDB keeps them: checked, numbers normalised, sized, comparable.
 
 Numbers hold 38 significant digits between 1E-130 and 9.99E+125 and come back in plain notation.
-Two items are equal when DynamoDB would call a write a no-op: the order of a set does not count.
+Sets are kept in order, so items are equal exactly when DynamoDB would call a write a no-op.
 """
 
 import base64
@@ -103,7 +103,7 @@ def _members(type_name: str, value: object) -> list[Any]:
     members = [_SCALARS[_SET_MEMBER[type_name]](member) for member in value]
     if len(set(members)) != len(members):
         raise parameter_invalid(f"Input collection {members} contains duplicates.")
-    return members
+    return sorted(members, key=lambda member: sort_key({_SET_MEMBER[type_name]: member}))
 
 
 def checked(value: object, depth: int = 0) -> AttributeValue:
@@ -142,8 +142,13 @@ def checked_item(item: object) -> Item:
 
 
 def _number_bytes(text: str) -> int:
-    digits = len(text.strip("-").replace(".", "").strip("0"))
-    return (digits + 1) // 2 + 1 + text.startswith("-")
+    whole, _, fraction = text.lstrip("-").partition(".")
+    # Two digits share a byte, paired from the point; leading and trailing zeros cost nothing.
+    pairs = ("0" * (len(whole) % 2) + whole, fraction + "0" * (len(fraction) % 2))
+    used = "".join(pairs)
+    filled = [at // 2 for at, digit in enumerate(used) if digit != "0"]
+    count = filled[-1] - filled[0] + 1 if filled else 0
+    return count + 1 + text.startswith("-")
 
 
 def _binary_bytes(text: str) -> int:
@@ -172,25 +177,6 @@ def value_bytes(value: AttributeValue) -> int:
 def item_bytes(item: Item) -> int:
     """The size of an item: its attribute names and values."""
     return sum(len(name.encode()) + value_bytes(value) for name, value in item.items())
-
-
-def comparable(value: AttributeValue) -> tuple[str, Any]:
-    """A form in which two values are equal when DynamoDB holds them to be the same."""
-    ((type_name, inner),) = value.items()
-    if type_name in _SET_MEMBER:
-        return type_name, frozenset(inner)
-    if type_name == "L":
-        return type_name, [comparable(member) for member in inner]
-    if type_name == "M":
-        return type_name, {name: comparable(member) for name, member in inner.items()}
-    return type_name, inner
-
-
-def same_item(one: Item, other: Item) -> bool:
-    """Whether replacing `one` by `other` would change nothing."""
-    if one == other:
-        return True
-    return comparable({"M": one}) == comparable({"M": other})
 
 
 def sort_key(value: AttributeValue) -> Any:

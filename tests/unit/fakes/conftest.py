@@ -26,14 +26,14 @@ def server(world: World) -> Iterator[FakeDynamoDB]:
 
 
 @pytest.fixture
-def dynamodb(server: FakeDynamoDB) -> Iterator[Any]:
+def dynamodb_client(server: FakeDynamoDB) -> Iterator[Any]:
     made = client("dynamodb", server.endpoint)
     yield made
     made.close()
 
 
 @pytest.fixture
-def streams(server: FakeDynamoDB) -> Iterator[Any]:
+def streams_client(server: FakeDynamoDB) -> Iterator[Any]:
     made = client("dynamodbstreams", server.endpoint)
     yield made
     made.close()

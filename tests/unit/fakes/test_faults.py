@@ -36,27 +36,27 @@ def arn(world: World) -> str:
     ],
 )
 def test_refusals_come_as_aws_sends_them_and_take_no_effect(
-    world: World, arn: str, dynamodb: Any, kind: Any, code: str, status: int
+    world: World, arn: str, dynamodb_client: Any, kind: Any, code: str, status: int
 ) -> None:
     world.fail("PutItem", kind)
     with pytest.raises(ClientError) as refused:
-        dynamodb.put_item(TableName="orders", Item=_ITEM)
+        dynamodb_client.put_item(TableName="orders", Item=_ITEM)
     assert refused.value.response["Error"]["Code"] == code
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert world.items("orders") == []
-    dynamodb.put_item(TableName="orders", Item=_ITEM)
+    dynamodb_client.put_item(TableName="orders", Item=_ITEM)
     assert world.items("orders") == [_ITEM]
 
 
 @pytest.mark.parametrize(("kind", "items"), [("reset", []), ("lost", [_ITEM])])
 def test_broken_connections_are_broken_before_or_after_the_effect(
-    world: World, arn: str, dynamodb: Any, kind: Any, items: list[Any]
+    world: World, arn: str, dynamodb_client: Any, kind: Any, items: list[Any]
 ) -> None:
     world.fail("PutItem", kind)
     with pytest.raises((ConnectionClosedError, ConnectionBrokenError)):
-        dynamodb.put_item(TableName="orders", Item=_ITEM)
+        dynamodb_client.put_item(TableName="orders", Item=_ITEM)
     assert world.items("orders") == items
-    dynamodb.put_item(TableName="orders", Item={"id": {"S": "b"}})
+    dynamodb_client.put_item(TableName="orders", Item={"id": {"S": "b"}})
     assert world.history.count("orders") == len(items) + 1
 
 
@@ -82,11 +82,11 @@ def test_a_wrong_checksum_is_noticed_by_the_sdk(
 
 
 def test_slow_answers_are_late_and_hold_up_nobody_else(
-    world: World, arn: str, dynamodb: Any, streams: Any
+    world: World, arn: str, dynamodb_client: Any, streams_client: Any
 ) -> None:
     world.slow("ListTables", delay_s=0.3)
     started_s = time.monotonic()
-    dynamodb.list_tables()
+    dynamodb_client.list_tables()
     assert time.monotonic() - started_s >= 0.3
     assert world.answer("ListStreams", {}).delay_s == 0
     world.slow("*", delay_s=5, times=1)

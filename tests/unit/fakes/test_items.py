@@ -191,19 +191,18 @@ def test_updates_of_the_key_or_of_nothing_are_refused(world: World) -> None:
         ("#n IN (:zero, :a) OR #n < :one", False),
         ("begins_with(id, :a) AND contains(tags, :a)", True),
         ("attribute_type(#n, :a)", False),
-        ("missing <> :one", True),
+        ("absent <> :one", True),
     ],
 )
 def test_conditions_decide_whether_a_write_happens(world: World, condition: str, met: bool) -> None:
     world.create_table("orders")
     world.put("orders", {"id": {"S": "a"}, "n": {"N": "1"}, "tags": {"SS": ["a", "b"]}})
-    names = {"ExpressionAttributeNames": {"#n": "n"}}
-    values = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":a": {"S": "a"}}
-    request: dict[str, Any] = {
-        "ConditionExpression": condition,
-        "ExpressionAttributeValues": values,
-        **names,
-    }
+    known = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":a": {"S": "a"}}
+    request: dict[str, Any] = {"ConditionExpression": condition}
+    if "#n" in condition:
+        request["ExpressionAttributeNames"] = {"#n": "n"}
+    if values := {name: value for name, value in known.items() if name in condition}:
+        request["ExpressionAttributeValues"] = values
     refused = pytest.raises(AwsError, match="ConditionalCheckFailedException")
     with contextlib.nullcontext() if met else refused:
         world.call("DeleteItem", TableName="orders", Key={"id": {"S": "a"}}, **request)
@@ -380,3 +379,26 @@ def test_the_history_is_every_version_in_order(world: World) -> None:
         for versions in world.history.items("orders").values()
     }
     assert journal == {name: versions for name, versions in written.items() if versions}
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"FilterExpression": "status = :a"}, "reserved keyword: status"),
+        ({"FilterExpression": "id = :a", "ProjectionExpression": "#b"}, "attribute name: #b"),
+        ({"FilterExpression": "id = :a AND id = :b"}, "attribute value: :b"),
+        ({"FilterExpression": "id = :a ,"}, 'Syntax error; token: ","'),
+        ({"FilterExpression": "id IN :a"}, 'Syntax error; token: ":a"'),
+        ({"FilterExpression": "id = :a OR"}, "Syntax error; token: <EOF>"),
+        ({"FilterExpression": "id = :a?"}, 'Syntax error; token: "?"'),
+        ({}, "unused in expressions: keys: {:a}"),
+    ],
+)
+def test_expressions_that_aws_would_refuse_are_refused(
+    world: World, request_: dict[str, str], reason: str
+) -> None:
+    world.create_table("orders")
+    values: dict[str, Any] = {":a": {"S": "a"}}
+    with pytest.raises(AwsError, match="ValidationException") as refused:
+        world.call("Scan", TableName="orders", ExpressionAttributeValues=values, **request_)
+    assert reason in refused.value.message

@@ -1,11 +1,12 @@
 """Every answer is made of members that botocore's service models know, and reads as AWS's do."""
 
+import contextlib
+import http.client
 import zlib
 from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
-import httpx
 import orjson
 import pytest
 from botocore.exceptions import ClientError
@@ -167,38 +168,44 @@ def test_every_answer_fits_botocores_model(world: World) -> None:
 
 
 def test_every_error_is_one_that_the_model_or_the_protocol_knows(
-    world: World, dynamodb: Any, streams: Any
+    world: World, dynamodb_client: Any, streams_client: Any
 ) -> None:
-    with pytest.raises(dynamodb.exceptions.ResourceNotFoundException, match="Table: nowhere"):
-        dynamodb.describe_table(TableName="nowhere")
-    with pytest.raises(streams.exceptions.ResourceNotFoundException, match="Stream"):
-        streams.describe_stream(StreamArn="arn:aws:dynamodb:us-east-1:1:table/x/stream/none")
+    with pytest.raises(
+        dynamodb_client.exceptions.ResourceNotFoundException, match="Table: nowhere"
+    ):
+        dynamodb_client.describe_table(TableName="nowhere")
+    with pytest.raises(streams_client.exceptions.ResourceNotFoundException, match="Stream"):
+        streams_client.describe_stream(StreamArn="arn:aws:dynamodb:us-east-1:1:table/x/stream/none")
     world.create_table("orders")
-    with pytest.raises(dynamodb.exceptions.ResourceInUseException, match="already exists: orders"):
-        dynamodb.create_table(
+    with pytest.raises(
+        dynamodb_client.exceptions.ResourceInUseException, match="already exists: orders"
+    ):
+        dynamodb_client.create_table(
             TableName="orders",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
     with pytest.raises(ClientError) as refused:
-        dynamodb.put_item(TableName="orders", Item={"other": {"S": "x"}})
+        dynamodb_client.put_item(TableName="orders", Item={"other": {"S": "x"}})
     assert refused.value.response["Error"] == {
         "Code": "ValidationException",
         "Message": "One or more parameter values were invalid: Missing the key id in the item",
     }
 
 
-def test_a_record_is_as_aws_sends_it(world: World, clock: VirtualClock, streams: Any) -> None:
+def test_a_record_is_as_aws_sends_it(
+    world: World, clock: VirtualClock, streams_client: Any
+) -> None:
     arn = world.create_table("orders", shards=1)
     world.put("orders", {"id": {"S": "a"}, "n": {"N": "1.50"}, "b": {"B": "AAE="}})
     clock.advance(0.9)
     world.expire("orders", {"id": {"S": "a"}})
     (shard,) = listed(world, arn or "")
-    token = streams.get_shard_iterator(
+    token = streams_client.get_shard_iterator(
         StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
     )["ShardIterator"]
-    insert, remove = streams.get_records(ShardIterator=token)["Records"]
+    insert, remove = streams_client.get_records(ShardIterator=token)["Records"]
     number = insert["dynamodb"]["SequenceNumber"]
     assert insert == {
         "eventID": insert["eventID"],
@@ -211,7 +218,7 @@ def test_a_record_is_as_aws_sends_it(world: World, clock: VirtualClock, streams:
             "Keys": {"id": {"S": "a"}},
             "NewImage": {"id": {"S": "a"}, "n": {"N": "1.5"}, "b": {"B": b"\x00\x01"}},
             "SequenceNumber": number,
-            "SizeBytes": 12,
+            "SizeBytes": 13,
             "StreamViewType": "NEW_AND_OLD_IMAGES",
         },
     }
@@ -253,10 +260,15 @@ def test_each_view_type_has_its_images(world: World, view_type: Any, images: set
     assert modify["Keys"] == {"id": {"S": "a"}}
 
 
-def _post(server: FakeDynamoDB, target: str, body: bytes, **headers: str) -> httpx.Response:
-    return httpx.post(
-        server.endpoint, content=body, headers={"X-Amz-Target": target, **headers}, timeout=5
-    )
+def _post(
+    server: FakeDynamoDB, target: str, body: bytes, **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """The status, headers and body that answer a request made by hand."""
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=5)
+    with contextlib.closing(connection):
+        connection.request("POST", "/", body, {"X-Amz-Target": target, **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
 
 
 _SIGNED = {
@@ -266,11 +278,11 @@ _SIGNED = {
 
 
 def test_answers_carry_their_checksum(server: FakeDynamoDB) -> None:
-    answer = _post(server, "DynamoDB_20120810.ListTables", b"{}", **_SIGNED)
-    assert answer.status_code == 200
-    assert answer.headers["x-amz-crc32"] == str(zlib.crc32(answer.content))
-    assert answer.headers["content-type"] == "application/x-amz-json-1.0"
-    assert len(answer.headers["x-amzn-requestid"]) == 32
+    status, headers, body = _post(server, "DynamoDB_20120810.ListTables", b"{}", **_SIGNED)
+    assert (status, body) == (200, b'{"TableNames":[]}')
+    assert headers["x-amz-crc32"] == str(zlib.crc32(body))
+    assert headers["content-type"] == "application/x-amz-json-1.0"
+    assert len(headers["x-amzn-requestid"]) == 32
 
 
 @pytest.mark.parametrize(
@@ -287,6 +299,6 @@ def test_answers_carry_their_checksum(server: FakeDynamoDB) -> None:
 def test_malformed_requests_are_refused_by_name(
     server: FakeDynamoDB, target: str, body: bytes, headers: dict[str, str], code: str
 ) -> None:
-    answer = _post(server, target, body, **headers)
-    assert answer.status_code == 400
-    assert orjson.loads(answer.content)["__type"].partition("#")[2] == code
+    status, _, refusal = _post(server, target, body, **headers)
+    assert status == 400
+    assert orjson.loads(refusal)["__type"].partition("#")[2] == code
