@@ -1,0 +1,202 @@
+"""`tailrace`: the commands.
+
+Exit codes: 0 it worked, 1 a problem, 2 wrong usage or configuration. A problem is one line on
+standard error that names the thing and the remedy, never a traceback. Everything heavy is imported
+by the command that needs it, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from bridge.wire.errors import TailraceError
+
+if TYPE_CHECKING:
+    from bridge.control.settings import Settings
+
+app = typer.Typer(
+    name="tailrace",
+    help="Every change of a DynamoDB table arrives in a Delta Lake table, in order and once.",
+    epilog="Start with: tailrace demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+class Kind(enum.StrEnum):
+    """The stages."""
+
+    connector = "connector"
+    processor = "processor"
+    sink = "sink"
+
+
+@app.command(epilog="Example: tailrace demo --seconds 30 --dir /tmp/demo")
+def demo(
+    seconds: Annotated[
+        float, typer.Option(min=2, max=3600, help="Length of the live phase.")
+    ] = 20.0,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines.")] = False,
+    as_json: AsJson = False,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Folder to use; a fresh one by default.")
+    ] = None,
+) -> None:
+    """Run the whole pipeline on this machine, kill the sink half way, and verify every row."""
+    from bridge.control.demo import run_demo
+
+    _done(
+        run_demo(_settings("demo"), seconds=seconds, plain=no_ui, as_json=as_json, folder=directory)
+    )
+
+
+@app.command(epilog="Example: tailrace dev processors/examples/orders.py --local-dynamodb")
+def dev(
+    file: File,
+    local_dynamodb: Annotated[
+        bool, typer.Option("--local-dynamodb", help="Bring an embedded DynamoDB along.")
+    ] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines.")] = False,
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Broker data, state, logs and, by default, the lake.")
+    ] = Path(".tailrace"),
+) -> None:
+    """Run the three stages for your file; brings a broker unless TAILRACE_BROKERS is set."""
+    from bridge.control.dev import run_dev
+
+    run_dev(_settings("dev"), file, local_dynamodb=local_dynamodb, plain=no_ui, folder=directory)
+
+
+@app.command(epilog="Example: tailrace run connector orders.py")
+def run(
+    kind: Annotated[Kind, typer.Argument(metavar="connector|processor|sink", help="The stage.")],
+    file: File,
+) -> None:
+    """Run one stage: what a container runs. SIGTERM finishes the work in hand and exits 0."""
+    from bridge.control.stages import run_stage
+
+    run_stage(kind.value, file, _settings(kind.value))
+
+
+@app.command(epilog="Example: tailrace verify orders.py --json")
+def verify(
+    file: File,
+    as_json: AsJson = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", min=0, help="Seconds to wait for what is still moving."),
+    ] = 60.0,
+) -> None:
+    """Compare every item of the source with every row of the table, also while both move."""
+    from bridge.control.verify import run_verify
+
+    _done(run_verify(_settings("verify"), file, as_json=as_json, timeout_s=timeout_s))
+
+
+@app.command(epilog='Example: tailrace query "select status, count(*) from orders group by 1"')
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL over the datasets of the lake, by their ids.")],
+    lake: Annotated[
+        str | None, typer.Option(help="Base URI of the tables; TAILRACE_LAKE by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
+) -> None:
+    """Ask the lake."""
+    from bridge.control.query import run_query
+
+    run_query(_settings("query"), sql, lake=lake, as_json=as_json)
+
+
+@app.command(epilog="Example: tailrace backfill orders --accept-gap sink:processed_orders")
+def backfill(
+    table: Annotated[str, typer.Argument(help="The DynamoDB table.")],
+    accept_gap: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-gap",
+            metavar="CONSUMER",
+            help="processor:TRANSFORM or sink:DATASET may go on where its log starts now.",
+        ),
+    ] = None,
+) -> None:
+    """Ask the connector for a new snapshot of a table; it repairs a GAP."""
+    from bridge.control.backfill import run_backfill
+
+    run_backfill(_settings("backfill"), table, accept_gap or [])
+
+
+def _settings(stage: str) -> Settings:
+    """The settings, with logging set up by them."""
+    from bridge.control.logs import configure_logging
+    from bridge.control.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(
+        stage=stage,
+        level=settings.log_level,
+        style=settings.log_format,
+        secrets=settings.secrets,
+    )
+    return settings
+
+
+def _done(clean: bool) -> None:
+    if not clean:
+        raise typer.Exit(1)
+
+
+def _fail(line: str, code: int) -> NoReturn:
+    from bridge.control.logs import Redactor
+
+    text = Redactor().clean(" ".join(line.split()))
+    sys.stderr.write(f"tailrace: {text}\n")
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, SIGTERM or a closed terminal: everything is put away on the way out."""
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise Interrupted
+
+
+def main() -> None:
+    """The entry point."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    except TailraceError as error:
+        _fail(str(error), error.exit_code)
+    except Interrupted:
+        _fail("interrupted", 1)
+    except Exception as error:
+        _fail(_unexpected(error), 1)
+
+
+def _unexpected(error: Exception) -> str:
+    """A bug of ours, or a failure nobody foresaw: one line, the traceback in the log at DEBUG."""
+    import logging
+
+    logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+    origin = error.__traceback__
+    while origin is not None and origin.tb_next is not None:
+        origin = origin.tb_next
+    at = f" at {Path(origin.tb_frame.f_code.co_filename).name}:{origin.tb_lineno}" if origin else ""
+    return (
+        f"unexpected {type(error).__name__}{at}: {error}. "
+        "TAILRACE_LOG_LEVEL=DEBUG shows where it came from"
+    )

@@ -1,0 +1,96 @@
+"""Logs: one line per event, JSON for machines, short text on a terminal, secrets never.
+
+Messages are event phrases; what belongs to the event comes as fields (`extra=`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SECRET_LENGTH_MIN = 4  # a shorter "secret" would blank out ordinary words
+_PATTERNS = (
+    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    re.compile(r"(?i)(?<=password=)[^\s,;&]+"),
+    re.compile(r"(?i)(?<=secret=)[^\s,;&]+"),
+    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+)
+# Libraries that say more than a person wants to read at INFO.
+_QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "quixstreams", "werkzeug")
+
+
+class Redactor:
+    """Takes known secrets, and what looks like one, out of a line."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {text for text in secrets if len(text) >= _SECRET_LENGTH_MIN}
+        escaped = {json.dumps(text, ensure_ascii=False)[1:-1] for text in known}
+        self._secrets = sorted(known | escaped, key=len, reverse=True)
+
+    def clean(self, line: str) -> str:
+        """The line with `***` in their places."""
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        for pattern in _PATTERNS:
+            line = pattern.sub("***", line)
+        return line
+
+
+class LineFormatter(logging.Formatter):
+    """A record as exactly one line: `12:30:01 INFO sink committed version=41`, or JSON."""
+
+    def __init__(self, *, stage: str, as_json: bool, redactor: Redactor) -> None:
+        super().__init__()
+        self._stage = stage
+        self._as_json = as_json
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["traceback"] = self.formatException(record.exc_info)
+        line = self._json(record, fields) if self._as_json else self._text(record, fields)
+        return self._redactor.clean(line).replace("\r", "\\r").replace("\n", "\\n")
+
+    def _json(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        head = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "stage": self._stage,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        return json.dumps(head | fields, default=str, ensure_ascii=False)
+
+    def _text(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
+        moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        rest = "".join(f" {name}={value}" for name, value in fields.items() if name != "stage")
+        return f"{moment} {record.levelname} {self._stage}: {record.getMessage()}{rest}"
+
+
+def configure_logging(
+    *,
+    stage: str,
+    level: str = "INFO",
+    style: str = "auto",
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send everything that is logged to `stream` (standard error), one line per event."""
+    stream = stream or sys.stderr
+    as_json = style == "json" or (style == "auto" and not stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LineFormatter(stage=stage, as_json=as_json, redactor=Redactor(secrets)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -1,0 +1,121 @@
+"""Whether the pipeline has passed a moment: everything in the topics then is in the table now.
+
+The processor's and the sink's committed offsets are compared with the ends the topics had. Offsets
+between hold markers of transactions too, so what counts is that nothing is left to read there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+
+from bridge.wire.errors import BrokerUnreachableError, TailraceError
+from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
+from bridge.wire.topics import TopicNames, admin, existing_topics
+
+_POLL_S = 0.25
+_READ_S = 2.0
+
+Ends = Mapping[int, int]
+
+
+class Passing:
+    """Follows one feed through Kafka.
+
+    Args:
+        kafka: where.
+        table: the source's name.
+        transform: the processor's.
+        dataset: the sink's.
+    """
+
+    def __init__(self, kafka: KafkaConfig, *, table: str, transform: str, dataset: str) -> None:
+        names = TopicNames(kafka.namespace)
+        self._kafka = kafka
+        self._steps = (
+            (names.changes(table), names.group(transform), "the processor"),
+            (names.rows(dataset), names.group(f"sink.{dataset}"), "the sink"),
+        )
+
+    def wait(self, deadline_s: float) -> str | None:
+        """Wait until what the topics hold now is in the table; who has not passed by then.
+
+        Raises:
+            BrokerUnreachableError: Kafka does not answer.
+        """
+        for topic, group, who in self._steps:
+            ends = self._ends(topic)
+            if not self._await_passed(topic, group, ends, deadline_s):
+                return f"{who} has not passed {topic}"
+        return None
+
+    def _await_passed(self, topic: str, group: str, ends: Ends, deadline_s: float) -> bool:
+        while not self._passed(topic, group, ends):
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _consumer(self) -> Consumer:
+        return Consumer(self._kafka.consumer(group=f"{self._kafka.namespace}.reader"))
+
+    def _ends(self, topic: str) -> Ends:
+        count = existing_topics(admin(self._kafka)).get(topic, 0)
+        consumer = self._consumer()
+        try:
+            return {p: log_bounds(consumer, topic, p).end for p in range(count)}
+        finally:
+            consumer.close()
+
+    def _passed(self, topic: str, group: str, ends: Ends) -> bool:
+        committed = self._committed(topic, group, ends)
+        behind = {p: committed.get(p) for p, end in ends.items() if committed.get(p, -1) < end}
+        return not behind or self._nothing_left(topic, behind, ends)
+
+    def _committed(self, topic: str, group: str, ends: Ends) -> dict[int, int]:
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in ends])
+        try:
+            answers = admin(self._kafka).list_consumer_group_offsets([asked])
+            found = answers[group].result(timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(error, f"group {group}") from error
+        return {p.partition: p.offset for p in found.topic_partitions if p.offset >= 0}
+
+    def _nothing_left(self, topic: str, behind: Mapping[int, int | None], ends: Ends) -> bool:
+        """Whether only markers lie between what is committed and the end."""
+        consumer = self._consumer()
+        try:
+            waiting = {}
+            for partition, offset in behind.items():
+                start = log_bounds(consumer, topic, partition).start
+                if max(start, offset or 0) < ends[partition]:
+                    waiting[partition] = max(start, offset or 0)
+            consumer.assign([TopicPartition(topic, p, offset) for p, offset in waiting.items()])
+            return self._reach(consumer, topic, waiting, ends)
+        finally:
+            consumer.close()
+
+    def _reach(self, consumer: Consumer, topic: str, waiting: dict[int, int], ends: Ends) -> bool:
+        deadline_s = time.monotonic() + _READ_S
+        while waiting and time.monotonic() < deadline_s:
+            message = consumer.poll(0.1)
+            if message is not None:
+                if (error := message.error()) is not None:
+                    raise unreachable(KafkaException(error), topic)
+                if (message.offset() or 0) < ends[message.partition() or 0]:
+                    return False
+            for place in consumer.position([TopicPartition(topic, p) for p in waiting]):
+                if place.offset >= ends[place.partition]:
+                    del waiting[place.partition]
+        return not waiting
+
+
+def reachable(kafka: KafkaConfig) -> bool:
+    """Whether the brokers answer."""
+    try:
+        existing_topics(admin(kafka), timeout_s=5)
+    except (BrokerUnreachableError, TailraceError):
+        return False
+    return True

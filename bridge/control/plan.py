@@ -1,0 +1,117 @@
+"""What a transform file asks for: its transforms, the tables they read, the datasets they feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bridge.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.source import DynamoDBSource
+    from processors.compiled import CompiledFlow
+    from processors.transform import Transform
+    from sinks.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One dataset: the compiled flow that fills it and the table it comes from."""
+
+    flow: CompiledFlow
+    dataset: Dataset
+    source: DynamoDBSource
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The transforms of a file, compiled."""
+
+    path: Path
+    transforms: tuple[Transform, ...]
+    feeds: tuple[Feed, ...]
+
+    @property
+    def sources(self) -> tuple[DynamoDBSource, ...]:
+        """Every table read, once.
+
+        Raises:
+            ConfigurationError: two declarations of one table differ.
+        """
+        found: dict[str, DynamoDBSource] = {}
+        for transform in self.transforms:
+            for entry in transform.inputs.values():
+                source: Any = entry.stream.source
+                if found.setdefault(source.table_name, source) != source:
+                    raise ConfigurationError(
+                        f"table {source.table_name!r} is declared in two different ways",
+                        where=str(self.path),
+                        remedy="Give it one DynamoDBSource and use that everywhere",
+                    )
+        return tuple(found.values())
+
+    @property
+    def only(self) -> Transform:
+        """The one transform of a processor.
+
+        Raises:
+            ConfigurationError: there are several.
+        """
+        if len(self.transforms) > 1:
+            names = ", ".join(transform.name for transform in self.transforms)
+            raise ConfigurationError(
+                f"it has several transforms: {names}",
+                where=str(self.path),
+                remedy=f"Name one, {self.path}:{self.transforms[0].name}",
+            )
+        return self.transforms[0]
+
+
+def load_plan(target: str) -> Plan:
+    """`FILE` or `FILE:name` -> its plan, with every transform compiled.
+
+    Raises:
+        ConfigurationError: the file can't be loaded, has no such transform, a transform is wrong,
+            or two of them feed one dataset.
+    """
+    from processors.loader import load_transforms
+
+    path, name = split_target(target)
+    if not path.is_file():
+        raise ConfigurationError(
+            "no such file", where=str(path), remedy="Name a Python file with a @transform in it"
+        )
+    transforms = tuple(load_transforms(path, name))
+    feeds = tuple(feed for transform in transforms for feed in _feeds(transform))
+    ids = [feed.dataset.id for feed in feeds]
+    for dataset_id in ids:
+        if ids.count(dataset_id) > 1:
+            raise ConfigurationError(
+                f"dataset {dataset_id!r} is fed twice",
+                where=str(path),
+                remedy="Give each output a dataset of its own",
+            )
+    return Plan(path, transforms, feeds)
+
+
+def split_target(target: str) -> tuple[Path, str | None]:
+    """`"dir/orders.py:name"` -> its path and name; a colon before a slash is part of the path."""
+    head, colon, name = target.rpartition(":")
+    if colon and head and name.isidentifier():
+        return Path(head), name
+    return Path(target), None
+
+
+def _feeds(transform: Transform) -> list[Feed]:
+    from processors.compiled import compile_transform
+
+    return [
+        # The declarations' protocols know less than what a file really declares.
+        Feed(
+            flow,
+            cast("Dataset", flow.dataset),
+            cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source),
+        )
+        for flow in compile_transform(transform).flows
+    ]

@@ -1,0 +1,182 @@
+"""The source's side of a comparison: items read consistently, and the rows they should be.
+
+Items are read page by page with ConsistentRead through boto3; the compiled transform, the same that
+the processor runs, says which rows an item makes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from bridge.control.canonical import spell_row
+from bridge.control.comparison import SourceRow
+from bridge.control.plan import Feed
+from bridge.source import DynamoDBSource
+from bridge.wire.attributes import canonical_key
+from bridge.wire.errors import ConfigurationError, TailraceError
+
+_GET_KEYS_MAX = 100  # BatchGetItem takes no more
+# Above this many keys a scan is cheaper, and kinder, than single reads.
+SINGLE_READS_MAX = 2_000
+
+Item = dict[str, Any]
+
+
+class SourceTable:
+    """Reads one table.
+
+    Args:
+        source: which.
+
+    Raises:
+        ConfigurationError: there is no such table, no region, no credentials, no answer.
+    """
+
+    def __init__(self, source: DynamoDBSource) -> None:
+        self._name = source.table_name
+        self._client = dynamodb_client(source.region)
+        with asking(self._name):
+            described = self._client.describe_table(TableName=self._name)["Table"]
+        self.key_names: tuple[str, ...] = tuple(
+            part["AttributeName"] for part in described["KeySchema"]
+        )
+
+    def scan(self) -> Iterator[Item]:
+        """Every item, in DynamoDB JSON."""
+        start: dict[str, Any] = {}
+        while True:
+            with asking(self._name):
+                page = self._client.scan(TableName=self._name, ConsistentRead=True, **start)
+            for item in page["Items"]:
+                yield as_json(item)
+            if not page.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def get(self, keys: Iterable[str]) -> Iterator[Item]:
+        """The items of these canonical keys that exist."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), _GET_KEYS_MAX):
+            typed = [as_client(orjson.loads(key)) for key in wanted[start : start + _GET_KEYS_MAX]]
+            requests: dict[str, Any] = {self._name: {"Keys": typed, "ConsistentRead": True}}
+            while requests:
+                with asking(self._name):
+                    answer = self._client.batch_get_item(RequestItems=requests)
+                for item in answer["Responses"].get(self._name, ()):
+                    yield as_json(item)
+                requests = answer.get("UnprocessedKeys") or {}
+
+    def item_key(self, item: Mapping[str, Any]) -> str:
+        """Canonical key of an item."""
+        return canonical_key({name: item[name] for name in self.key_names}).decode()
+
+
+class ExpectedRows:
+    """The rows a feed's items should be."""
+
+    def __init__(self, feed: Feed, table: SourceTable) -> None:
+        self._flow = feed.flow
+        self._table = table
+        self.columns = [
+            column
+            for column in feed.flow.schema.columns
+            if column.name not in feed.flow.event_columns
+        ]
+        self.items = 0
+
+    def all(self) -> Iterator[SourceRow]:
+        """Of every item; `items` counts them."""
+        self.items = 0
+        for item in self._table.scan():
+            self.items += 1
+            yield from self.of(item)
+
+    def of(self, item: Item) -> list[SourceRow]:
+        """Of one item. One that the transform can't take is one row without a value."""
+        item_key = self._table.item_key(item)
+        try:
+            rows = self._flow.expected(item, self._table.key_names)
+        except ConfigurationError:
+            raise
+        except (TailraceError, ArithmeticError, LookupError, TypeError, ValueError):
+            return [SourceRow(item_key, item_key, None)]
+        return [SourceRow(row_key, item_key, spell_row(self.columns, row)) for row_key, row in rows]
+
+    def again(self, items: set[str], rows: set[str], scan: bool) -> dict[str, SourceRow]:
+        """Read anew: the rows of these items, or with `scan` these rows wherever they come from."""
+        if not scan:
+            found = (row for item in self._table.get(items) for row in self.of(item))
+            return {row.row_key: row for row in found}
+        every = (row for item in self._table.scan() for row in self.of(item))
+        return {row.row_key: row for row in every if row.row_key in rows or row.item_key in items}
+
+
+def dynamodb_client(region: str | None) -> Any:
+    """A boto3 client, configured as botocore is.
+
+    Raises:
+        ConfigurationError: boto3 is not installed, or no region is known.
+    """
+    from bridge.control.stages import needing
+
+    with needing("connector"):
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    config = Config(retries={"total_max_attempts": 8, "mode": "standard"}, read_timeout=60)
+    try:
+        # A session of its own: the default one may have been made before an endpoint was known.
+        return boto3.Session().client("dynamodb", region_name=region, config=config)
+    except BotoCoreError as error:
+        raise ConfigurationError(str(error), where="AWS", remedy=_AWS_REMEDY) from None
+
+
+_AWS_REMEDY = "Check credentials, region and AWS_ENDPOINT_URL"
+
+
+class asking:  # noqa: N801 (reads as a statement)
+    """Turns a failed AWS call into one line that names the table."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    def __enter__(self) -> None:
+        """Nothing to set up."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        where = f"DynamoDB table {self._table}"
+        if isinstance(error, ClientError):
+            code = str(error.response.get("Error", {}).get("Code", "error"))
+            if code == "ResourceNotFoundException":
+                raise ConfigurationError(
+                    "there is no such table", where=where, remedy=_AWS_REMEDY
+                ) from None
+            raise TailraceError(f"AWS answered {code}", where=where, remedy=_AWS_REMEDY) from None
+        if isinstance(error, BotoCoreError):
+            raise TailraceError(str(error), where=where, remedy=_AWS_REMEDY) from None
+
+
+def as_json(value: Any) -> Any:
+    """boto3's typed values as DynamoDB JSON: bytes become base64 text."""
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        return {name: as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [as_json(inner) for inner in value]
+    return value
+
+
+def as_client(key: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+    """A canonical typed key as boto3 wants it: binaries as bytes."""
+    return {
+        name: {kind: base64.b64decode(text) if kind == "B" else text}
+        for name, typed in key.items()
+        for kind, text in typed.items()
+    }

@@ -1,0 +1,161 @@
+"""One stage in this process: settings and a transform file become its engine, which then runs.
+
+What a container runs. SIGTERM and Ctrl-C finish the work in hand, commit, and end with exit code 0.
+Each engine, and with it its SDKs, is imported only by the stage that needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bridge.control.failpoint import failpoint
+from bridge.control.plan import Plan, load_plan
+from bridge.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.control.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """A stage's engine."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then finish what is in hand and return."""
+
+    def health(self) -> str | None:
+        """None when healthy, else one line: what stalls, for how long."""
+
+
+def run_stage(kind: str, target: str, settings: Settings) -> None:
+    """Run one stage until it is told to stop.
+
+    Raises:
+        TailraceError: the stage can't start, or can't go on.
+    """
+    plan = load_plan(target)
+    with _stopping() as stop:
+        engine = _ENGINES[kind](plan, settings)
+        with _observed(engine, settings):
+            logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
+            engine.run(stop)
+    logger.info("stage stopped", extra={"kind": kind})
+
+
+def _connector(plan: Plan, settings: Settings) -> Engine:
+    service = _import("bridge.connector.service", "connector")
+    config = service.ConnectorConfig(
+        kafka=settings.kafka_config(),
+        sources=plan.sources,
+        enable_streams=settings.enable_streams,
+        partitions=settings.partitions,
+        buckets=settings.buckets,
+        replication=settings.replication,
+        retention_ms=settings.retention_ms,
+        transaction_interval_s=settings.freshness_s,
+    )
+    engine: Engine = service.Connector(config, failpoint=failpoint(settings.fail))
+    return engine
+
+
+def _processor(plan: Plan, settings: Settings) -> Engine:
+    service = _import("processors.service", "processor")
+    config = service.ProcessorConfig(
+        kafka=settings.kafka_config(),
+        transform=plan.only,
+        state_dir=settings.state_dir,
+        replication=settings.replication,
+        retention_ms=settings.retention_ms,
+        accept_change=settings.accept_change,
+    )
+    engine: Engine = service.Processor(config, failpoint=failpoint(settings.fail))
+    return engine
+
+
+def _sink(plan: Plan, settings: Settings) -> Engine:
+    service = _import("sinks.service", "sink")
+    config = service.SinkConfig(
+        kafka=settings.kafka_config(),
+        targets=tuple(
+            service.Target(feed.dataset, (feed.source.table_name,)) for feed in plan.feeds
+        ),
+        lake=settings.lake_uri(),
+        storage_options=settings.storage_options(),
+        freshness_s=settings.freshness_s,
+    )
+    engine: Engine = service.Sink(config, failpoint=failpoint(settings.fail))
+    return engine
+
+
+_ENGINES: dict[str, Callable[[Plan, Settings], Engine]] = {
+    "connector": _connector,
+    "processor": _processor,
+    "sink": _sink,
+}
+
+
+def _import(module: str, extra: str) -> Any:
+    with needing(extra):
+        return importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Say which extra is missing when an import fails inside.
+
+    Raises:
+        ConfigurationError: a package of that extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("bridge", "processors", "sinks"):
+            raise
+        raise ConfigurationError(
+            f"{error.name} is not installed", remedy=f"Run pip install '.[{extra}]'"
+        ) from None
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        logger.info("asked to stop", extra={"signal": signal.Signals(number).name})
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {
+        number: signal.signal(number, ask) or signal.SIG_DFL
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _observed(engine: Engine, settings: Settings) -> Iterator[None]:
+    if settings.metrics_port == 0:
+        yield
+        return
+    from bridge.wire.observe import Observatory
+
+    observatory = Observatory(
+        host=settings.metrics_host, port=settings.metrics_port, health=engine.health
+    )
+    observatory.start()
+    try:
+        yield
+    finally:
+        observatory.close()

@@ -1,0 +1,169 @@
+"""Runs the stages as separate processes, through the same entry points that containers use.
+
+A stage that crashes is started again with backoff; one whose configuration can't work, or that
+keeps failing, stops the whole run with its own last line. Nothing runs in a thread: the owner calls
+`tick` a few times a second, from the thread the children are tethered to.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bridge.control import settings
+from bridge.control.ports import free_port
+from bridge.control.process import Child, stop_all
+from bridge.control.restarts import Again, GiveUp, Record, after_end, exit_text
+from bridge.wire.errors import TailraceError
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["connector", "processor", "sink"]
+State = Literal["waiting", "running", "down", "stopped"]
+STOP_TIMEOUT_S = 25.0
+_LINE_CHARS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """One process: its kind, its name among the stages, its transform file and settings."""
+
+    kind: Kind
+    name: str
+    target: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    command: Sequence[str] = ()
+
+    def command_line(self) -> list[str]:
+        """What is started; `command` replaces the entry point in tests."""
+        entry = self.command or (sys.executable, "-m", "bridge.control")
+        return [*entry, "run", self.kind, self.target]
+
+
+class Stage:
+    """A stage under supervision."""
+
+    def __init__(self, spec: StageSpec, folder: Path) -> None:
+        self.spec = spec
+        self.log = folder / f"{spec.name}.log"
+        self.port: int | None = None
+        self.restarts = 0
+        self.state: State = "waiting"
+        self._child: Child | None = None
+        self._record = Record()
+        self._started_at_s = 0.0
+        self._due_at_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._child.pid if self._child is not None and self.state == "running" else None
+
+    @property
+    def child(self) -> Child | None:
+        """The process of now, or the last one."""
+        return self._child
+
+    def start(self, now_s: float) -> None:
+        """Start the process on a new metrics port."""
+        self.port = free_port()
+        changed = {**self.spec.settings, "metrics_port": self.port, "metrics_host": "127.0.0.1"}
+        self._child = Child(
+            self.spec.name,
+            self.spec.command_line(),
+            log=self.log,
+            environment=settings.environment(changed),
+        )
+        self.state = "running"
+        self._started_at_s = now_s
+
+    def tick(self, now_s: float, report: Callable[[str], None]) -> None:
+        """Notice its end, start it again when due.
+
+        Raises:
+            TailraceError: it should not be started again.
+        """
+        if self.state == "down" and now_s >= self._due_at_s:
+            self.start(now_s)
+            self.restarts += 1
+            report(f"{self.spec.name} is started again")
+        if self.state != "running" or self._child is None:
+            return
+        code = self._child.exit_code
+        if code is not None:
+            self._ended(code, now_s, report)
+
+    def _ended(self, code: int, now_s: float, report: Callable[[str], None]) -> None:
+        self.state = "down"
+        last = self._child.last_line() if self._child is not None else ""
+        match after_end(self._record, code, now_s - self._started_at_s):
+            case Again(record, delay_s):
+                self._record = record
+                self._due_at_s = now_s + delay_s
+                cause = f": {last[:_LINE_CHARS_MAX]}" if last and code > 0 else ""
+                report(f"{self.spec.name} ended with {exit_text(code)}{cause}")
+            case GiveUp(reason):
+                self.state = "stopped"
+                raise StageFailedError(self.spec.name, reason, last, self.log, code)
+
+
+class StageFailedError(TailraceError):
+    """A stage can't run; its own last line says why."""
+
+    def __init__(self, stage: str, reason: str, last: str, log: Path, code: int) -> None:
+        said = last.removeprefix("tailrace: ")[:_LINE_CHARS_MAX] or exit_text(code)
+        super().__init__(f"{reason}: {said}", where=stage, remedy=f"Its log is {log}")
+        self.stage_exit_code = code
+
+
+class Supervisor:
+    """All stages of a run.
+
+    Args:
+        specs: what to run.
+        folder: where the logs go.
+        report: told about every start and end, one line each.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[StageSpec],
+        folder: Path,
+        report: Callable[[str], None] = lambda _line: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stages = [Stage(spec, folder) for spec in specs]
+        self._report = report
+        self._clock = clock
+
+    def start(self) -> None:
+        """Start all stages."""
+        for stage in self.stages:
+            stage.start(self._clock())
+
+    def tick(self) -> None:
+        """Look after every stage; call it a few times a second.
+
+        Raises:
+            StageFailedError: one should not be started again.
+        """
+        now_s = self._clock()
+        for stage in self.stages:
+            stage.tick(now_s, self._report)
+
+    def of_kind(self, kind: Kind) -> list[Stage]:
+        """The stages of one kind."""
+        return [stage for stage in self.stages if stage.spec.kind == kind]
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Every stage finishes its work in hand; who does not within `timeout_s` is killed."""
+        children = [stage.child for stage in self.stages if stage.child is not None]
+        for stage in self.stages:
+            stage.state = "stopped"
+        stop_all(children, timeout_s)

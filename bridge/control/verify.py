@@ -1,0 +1,266 @@
+"""`tailrace verify`: is the table what the source says it should be, row by row and typed?
+
+The source is scanned, the compiled transform says which rows its items should be, and these are
+compared with the rows of the Delta table, also while both move (see `recheck`). Columns that
+describe the latest change rather than the item have no expected value and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from bridge.control.comparison import Candidate, Comparison
+from bridge.control.dead_letters import dead_lettered, newest_dead_letters
+from bridge.control.passing import Passing
+from bridge.control.plan import Feed, Plan, load_plan
+from bridge.control.recheck import Suspect, look_again, suspects
+from bridge.control.source_items import SINGLE_READS_MAX, ExpectedRows, SourceTable
+from bridge.control.table_rows import TableRows
+from bridge.wire.kafka import KafkaConfig
+
+if TYPE_CHECKING:
+    from bridge.control.settings import Settings
+
+# More than this many differences are counted, not looked at again one by one.
+SUSPECTS_MAX = 50_000
+EXAMPLES = 5
+# What the connector may need to fetch and commit what the source already shows.
+SETTLE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome for one dataset; `clean` when the table is right.
+
+    `in_flight` keys changed at every look; `stalled` says who did not pass in time.
+    """
+
+    table: str
+    dataset: str
+    source_items: int
+    expected_rows: int
+    delta_rows: int
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    in_flight: int = 0
+    dead_lettered: int = 0
+    stalled: str | None = None
+    left_out: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Nothing missing, extra or different, nothing set aside, nobody stuck."""
+        wrong = self.missing + self.extra + self.different + self.dead_lettered
+        return not wrong and self.stalled is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures."""
+        figures = (
+            "source_items", "expected_rows", "delta_rows", "missing", "extra", "different",
+            "in_flight", "dead_lettered",
+        )  # fmt: skip
+        names = {"table": self.table, "dataset": self.dataset}
+        return names | {name: getattr(self, name) for name in figures} | {"stalled": self.stalled}
+
+    def line(self) -> str:
+        """The outcome in one line."""
+        rows = "" if self.expected_rows == self.source_items else f" = {self.expected_rows:,} rows"
+        sides = (
+            f"{self.table} {self.source_items:,} items{rows}, "
+            f"{self.dataset} {self.delta_rows:,} rows"
+        )
+        counts = f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
+        rest = "".join(
+            f", {count:,} {name}"
+            for count, name in (
+                (self.in_flight, "in flight"),
+                (self.dead_lettered, "dead-lettered"),
+            )
+            if count
+        )
+        return f"{'verified' if self.clean else 'NOT verified'}: {sides}: {counts}{rest}"
+
+    def details(self) -> list[str]:
+        """What the line leaves out."""
+        lines = [*self.examples]
+        if self.stalled:
+            lines.append(f"{self.stalled} within the time given")
+        if self.left_out:
+            columns = ", ".join(self.left_out)
+            lines.append(f"not compared: {columns} (they describe the latest change, not the item)")
+        return lines
+
+
+def run_verify(settings: Settings, target: str, *, as_json: bool, timeout_s: float) -> bool:
+    """Verify every dataset of a file and print the outcome; whether all are clean.
+
+    Raises:
+        TailraceError: a side can't be read.
+    """
+    from bridge.control.show import write_line
+
+    verdicts = verify_plan(load_plan(target), settings, timeout_s=timeout_s)
+    clean = all(verdict.clean for verdict in verdicts)
+    for verdict in verdicts if not as_json else ():
+        write_line(verdict.line())
+        for line in verdict.details():
+            write_line(f"  {line}")
+    if as_json:
+        write_line(json.dumps(summed(verdicts)))
+    return clean
+
+
+def summed(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """All verdicts as one object: their sums, and each."""
+    each = [verdict.as_dict() | {"verified": verdict.clean} for verdict in verdicts]
+    sums = {
+        name: sum(one[name] for one in each)
+        for name, value in (each[0] if each else {}).items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    }
+    return {"verified": all(v.clean for v in verdicts), **sums, "datasets": each}
+
+
+def verify_plan(plan: Plan, settings: Settings, *, timeout_s: float) -> list[Verdict]:
+    """Verify every dataset of a plan, one after the other.
+
+    Without brokers nothing is known of what is on its way: each difference counts at once.
+
+    Raises:
+        TailraceError: a side can't be read.
+    """
+    kafka = settings.kafka_config() if settings.brokers else None
+    return [
+        Verification(
+            feed,
+            TableRows(settings.lake_uri(), settings.storage_options(), feed),
+            kafka,
+            timeout_s=timeout_s,
+        ).run()
+        for feed in plan.feeds
+    ]
+
+
+class Verification:
+    """One dataset's.
+
+    Args:
+        feed: source, transform and dataset.
+        rows: the table's side.
+        kafka: where what is on its way can be seen; None if nowhere.
+        timeout_s: how long moving keys are looked at again.
+        settle_s: what the connector is given to fetch what the source already shows.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        rows: TableRows,
+        kafka: KafkaConfig | None,
+        *,
+        timeout_s: float,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._feed = feed
+        self._expected = ExpectedRows(feed, SourceTable(feed.source))
+        self._rows = rows
+        self._kafka = kafka
+        self._deadline_s = time.monotonic() + timeout_s
+        self._settle_s = settle_s
+        self._stalled: str | None = None
+        self._looks = 0
+
+    def run(self) -> Verdict:
+        """Compare, and look again at what differs.
+
+        Raises:
+            TailraceError: a side can't be read.
+        """
+        with Comparison() as comparison:
+            expected_rows = comparison.add_source(self._expected.all())
+            source_items = self._expected.items
+            delta_rows = comparison.add_table(self._rows.all(self._expected.columns))
+            differing = comparison.candidates()
+            first = suspects(islice(differing, SUSPECTS_MAX))
+            uncounted = Counter(candidate.kind for candidate in differing)
+        left = self._look_again(first) if self._kafka is not None and not uncounted else first
+        judged = {key: s for key, s in left.items() if s.strikes or not self._looks}
+        aside = self._dead_lettered(judged)
+        counts = uncounted + Counter(s.kind for key, s in judged.items() if key not in aside)
+        shown = [s.candidate for key, s in judged.items() if key not in aside][:EXAMPLES]
+        return Verdict(
+            table=self._feed.source.table_name,
+            dataset=self._feed.dataset.id,
+            source_items=source_items,
+            expected_rows=expected_rows,
+            delta_rows=delta_rows,
+            missing=counts["missing"],
+            extra=counts["extra"],
+            different=counts["different"],
+            in_flight=len(left) - len(judged),
+            dead_lettered=len(aside),
+            stalled=self._stalled,
+            left_out=tuple(sorted(self._feed.flow.event_columns)),
+            examples=tuple(map(example, shown)),
+        )
+
+    def _look_again(self, left: dict[str, Suspect]) -> dict[str, Suspect]:
+        passing = self._passing()
+        while left and not all(suspect.standing for suspect in left.values()):
+            if time.monotonic() + self._settle_s > self._deadline_s:
+                break
+            time.sleep(self._settle_s)
+            self._stalled = passing.wait(self._deadline_s)
+            if self._stalled is not None:
+                break
+            table = self._rows.again(self._expected.columns, set(left))
+            left = look_again(left, self._expected.again(*self._places(left)), table)
+            self._looks += 1
+        return left
+
+    def _passing(self) -> Passing:
+        assert self._kafka is not None
+        return Passing(
+            self._kafka,
+            table=self._feed.source.table_name,
+            transform=self._feed.flow.transform,
+            dataset=self._feed.dataset.id,
+        )
+
+    def _places(self, left: dict[str, Suspect]) -> tuple[set[str], set[str], bool]:
+        """The items to read again, the rows meant, and whether only a scan can find them all."""
+        items, unknown = set(), False
+        for row_key, suspect in left.items():
+            item = suspect.candidate.item_key
+            if item is None and not self._feed.flow.stateful:
+                item = row_key  # rows are keyed by their item
+            if item is None:
+                unknown = True
+            else:
+                items.add(item)
+        return items, set(left), unknown or len(items) > SINGLE_READS_MAX
+
+    def _dead_lettered(self, judged: dict[str, Suspect]) -> set[str]:
+        if self._kafka is None or not judged:
+            return set()
+        newest = newest_dead_letters(self._kafka, self._feed.flow.transform)
+        return dead_lettered((suspect.candidate for suspect in judged.values()), newest)
+
+
+def example(candidate: Candidate) -> str:
+    """A difference in one line: its key, and the columns that differ. Never their values."""
+    if candidate.source is None or candidate.table is None:
+        return f"{candidate.kind}: {candidate.row_key}"
+    source, table = orjson.loads(candidate.source), orjson.loads(candidate.table)
+    columns = sorted(name for name in source if source[name] != table.get(name))
+    return f"{candidate.kind}: {candidate.row_key} in {', '.join(columns)}"
