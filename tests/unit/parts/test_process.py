@@ -42,18 +42,25 @@ def sleeper(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills orphans")
 def test_part_dies_with_a_test_run_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
     script = (
         "import sys, time; from pathlib import Path; from tests.parts.process import Process\n"
-        f"part = Process('part', {SLEEP!r}, log=Path({str(tmp_path / 'part.log')!r}))\n"
+        f"part = Process('part', {SLEEP!r}, log=Path({str(log)!r}))\n"
         "part.start(); print(part.pid, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         pid = int(run.stdout.readline())
-        wait_until(lambda: runs(pid), timeout_s=20, what="the part to run")
+        # Not earlier: before it runs, the leash itself looks whether the parent is there.
+        wait_until(lambda: "up" in log.read_text(), timeout_s=20, what="the part to run")
+        assert runs(pid)
         run.kill()
-    wait_until(lambda: not runs(pid), timeout_s=20, what="the part to die")
+    try:
+        wait_until(lambda: not runs(pid), timeout_s=20, what="the part to die")
+    finally:
+        if runs(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_killing_takes_what_the_process_started_along(tmp_path: Path) -> None:
