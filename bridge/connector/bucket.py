@@ -1,0 +1,384 @@
+"""One owned bucket: a transactional producer and the thread that commits what was read.
+
+A transaction is open only while its messages are handed to Kafka: everything was fetched before, so
+no AWS call and no waiting lies inside one. After an abort the same work is produced again from
+memory, which is where the last commit left it. When another owner has fenced us, all of it is
+dropped and the worker rejoins the group as a new member: nothing is retried as the old owner.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from bridge.connector import metrics
+from bridge.connector.backoff import Backoff
+from bridge.connector.fetch import Budget
+from bridge.connector.work import (
+    Composer,
+    EpochMark,
+    Marks,
+    Message,
+    SegmentPage,
+    ShardPage,
+    Work,
+    size_of,
+)
+from bridge.wire.errors import FencedError, TailraceError
+from bridge.wire.kafka import KafkaConfig
+
+logger = logging.getLogger(__name__)
+
+Failpoint = Callable[[str], None]
+
+_CALL_TIMEOUT_S = 5.0
+# Above what any record can be before compression; the topic's own limit counts compressed batches.
+_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+_PURGED = KafkaError._PURGE_QUEUE  # noqa: SLF001 (that is how the binding spells it)
+_RETRY = Backoff(first_s=0.2, cap_s=5.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitPolicy:
+    """When to commit: at most once per `interval_s`, earlier when `bytes_max` are waiting."""
+
+    interval_s: float = 1.0
+    bytes_max: int = 16 * 1024 * 1024
+    finish_timeout_s: float = 5.0
+
+
+class Bucket:
+    """A bucket from its acquisition until it is given up or lost.
+
+    Args:
+        kafka: where and who.
+        composer: turns work into messages; its epochs are this bucket's.
+        policy: when to commit.
+        budget: bytes of work in memory, given back when they are committed or dropped.
+        fenced: told, from the bucket's thread, that the bucket must be dropped, and why.
+        failpoint: called at named moments, for tests that kill.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaConfig,
+        composer: Composer,
+        *,
+        policy: CommitPolicy,
+        budget: Budget,
+        fenced: Callable[[Bucket, BaseException], None],
+        failpoint: Failpoint = lambda _point: None,
+    ) -> None:
+        self.number = composer.bucket
+        self.composer = composer
+        self.pending: set[bytes] = set()  # keys of marks handed over and not read back yet
+        self.committed_at = time.monotonic()
+        self.failing_since: float | None = None
+        self._begun: set[tuple[str, ...]] = set()
+        self._transactional_id = f"{kafka.namespace}.connector.{self.number}"
+        self._kafka = kafka
+        self._policy = policy
+        self._budget = budget
+        self._fenced = fenced
+        self._failpoint = failpoint
+        self._queue: deque[Work] = deque()
+        self._queued_bytes = 0
+        self._urgent = False
+        self._changed = threading.Condition()
+        self._initialised = threading.Event()
+        self._stopping = False
+        self._dropped = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"connector-bucket-{self.number}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Fence the owner before us, in the background; then commit what is put."""
+        self._thread.start()
+
+    @property
+    def initialised(self) -> bool:
+        """Whether the owner before us is fenced: from now on the bucket's partition is ours."""
+        return self._initialised.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing put from now on will be committed."""
+        return self._stopping or self._dropped
+
+    def put(self, work: Work, *, urgent: bool = False) -> None:
+        """Have work committed, in the order it is put; dropped when the bucket is closed."""
+        size_bytes = size_of(work)
+        with self._changed:
+            if self.closed:
+                return
+            self._budget.take(size_bytes)
+            self._queue.append(work)
+            self._queued_bytes += size_bytes
+            self._urgent |= urgent
+            self._changed.notify()
+
+    def mark(self, messages: Sequence[Message]) -> None:
+        """Commit records without changes at once, and remember their keys as pending."""
+        ours = (m.key for m in messages if m.topic == self.composer.checkpoints)
+        self.pending.update(key for key in ours if key is not None)
+        self.put(Marks(tuple(messages)), urgent=True)
+
+    def claim(self, key: bytes) -> bool:
+        """Make a checkpoint key pending; False if it is already."""
+        if key in self.pending:
+            return False
+        self.pending.add(key)
+        return True
+
+    def begin(self, *what: str) -> bool:
+        """Note that something is under way in this bucket, for its life; False if it is already."""
+        if what in self._begun:
+            return False
+        self._begun.add(what)
+        return True
+
+    def finish(self) -> None:
+        """Take nothing more; what was handed over is committed if that goes quickly."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def drop(self) -> None:
+        """Forget everything that is not committed."""
+        with self._changed:
+            self._stopping = self._dropped = True
+            self._changed.notify()
+
+    def join(self) -> bool:
+        """After `finish` or `drop`: wait until the producer is gone; whether it is."""
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(self._policy.finish_timeout_s + _CALL_TIMEOUT_S * 2)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        producer: Producer | None = None
+        try:
+            producer = self._initialise()
+            while producer is not None and (batch := self._next_batch()):
+                self._transact(producer, batch)
+                self._settled(batch)
+        except BaseException as error:
+            given_up = self._stopping
+            self._dropped = True
+            if not given_up:
+                self._fenced(self, error)
+        finally:
+            self._clear()
+            if producer is not None:
+                producer.purge()
+
+    def _settings(self) -> dict[str, object]:
+        settings = self._kafka.producer(transactional_id=self._transactional_id)
+        settings["message.max.bytes"] = _MESSAGE_BYTES_MAX
+        settings["queue.buffering.max.kbytes"] = 64 * 1024
+        settings["linger.ms"] = 20
+        return settings
+
+    def _initialise(self) -> Producer | None:
+        producer = Producer(self._settings())
+        failures = 0
+        while not self.closed:
+            try:
+                producer.init_transactions(_CALL_TIMEOUT_S)
+            except KafkaException as error:
+                failures += 1
+                self._note_failure("init", error)
+                if error.args[0].fatal():
+                    raise _fenced_error(self._transactional_id, error.args[0]) from None
+                self._pause(failures)
+                continue
+            self.failing_since = None
+            self._initialised.set()
+            return producer
+        return None
+
+    def _next_batch(self) -> list[Work]:
+        """What goes into the next transaction; [] when the bucket is closed and nothing is left."""
+        with self._changed:
+            while not self._due():
+                if self.closed and not self._queue:
+                    return []
+                self._changed.wait(self._wait_s())
+            if self._dropped:
+                return []
+            return self._take()
+
+    def _due(self) -> bool:
+        if self._dropped:
+            return True
+        if not self._queue:
+            return False
+        return (
+            self._stopping
+            or self._urgent
+            or self._queued_bytes >= self._policy.bytes_max
+            or time.monotonic() - self.committed_at >= self._policy.interval_s
+        )
+
+    def _wait_s(self) -> float:
+        if not self._queue:
+            return 1.0
+        return max(0.001, self.committed_at + self._policy.interval_s - time.monotonic())
+
+    def _take(self) -> list[Work]:
+        """The longest run that may share a transaction: marks and bumps go alone."""
+        first = self._queue.popleft()
+        batch, size_bytes = [first], size_of(first)
+        if isinstance(first, ShardPage | SegmentPage):
+            while self._queue and isinstance(self._queue[0], ShardPage | SegmentPage):
+                if size_bytes >= self._policy.bytes_max:
+                    break
+                work = self._queue.popleft()
+                batch.append(work)
+                size_bytes += size_of(work)
+        self._queued_bytes -= size_bytes
+        self._urgent = any(isinstance(work, Marks | EpochMark) for work in self._queue)
+        return batch
+
+    def _settled(self, batch: Iterable[Work]) -> None:
+        self.committed_at = time.monotonic()
+        self.failing_since = None
+        self._budget.give(sum(map(size_of, batch)))
+        for work in batch:
+            if isinstance(work, EpochMark):
+                self.composer.epochs[work.bump.arn] = work.bump.epoch
+            _count(work)
+
+    def _clear(self) -> None:
+        with self._changed:
+            self._stopping = True
+            left = sum(map(size_of, self._queue))
+            self._queue.clear()
+        self._budget.give(left)
+
+    def _transact(self, producer: Producer, batch: list[Work]) -> None:
+        """Commit the batch, however often it takes.
+
+        Raises:
+            FencedError: another owner has the bucket, or it was taken from us meanwhile.
+        """
+        failures = 0
+        gives_up_at = float("inf")
+        while True:
+            if self._stopping:
+                gives_up_at = min(gives_up_at, time.monotonic() + self._policy.finish_timeout_s)
+            if self._dropped or time.monotonic() > gives_up_at:
+                self._budget.give(sum(map(size_of, batch)))
+                raise FencedError("given up before it was committed", where=self._transactional_id)
+            try:
+                producer.begin_transaction()
+                self._produce(producer, batch)
+                self._failpoint("connector.before_commit")
+                self._commit(producer)
+            except KafkaException as error:
+                failures += 1
+                self._recover(producer, error, batch)
+                self._pause(failures)
+            else:
+                self._failpoint("connector.after_commit")
+                metrics.TRANSACTIONS.inc()
+                return
+
+    def _produce(self, producer: Producer, batch: list[Work]) -> None:
+        for message in self.composer.compose(batch, time.time()):
+            extra = {} if message.partition is None else {"partition": message.partition}
+            while True:
+                try:
+                    producer.produce(
+                        message.topic,
+                        key=message.key,
+                        value=message.value,
+                        headers=message.headers,
+                        **extra,
+                    )
+                    break
+                except BufferError:
+                    if self._dropped:
+                        raise KafkaException(KafkaError(_PURGED)) from None
+                    producer.poll(0.1)
+        self._failpoint("connector.produced")
+
+    def _commit(self, producer: Producer) -> None:
+        """Commit; a retriable failure leaves the outcome open, so only committing again will do."""
+        failures = 0
+        while True:
+            try:
+                producer.commit_transaction(_CALL_TIMEOUT_S)
+            except KafkaException as error:
+                reason = error.args[0]
+                if not reason.retriable() or reason.txn_requires_abort() or self._dropped:
+                    raise
+                failures += 1
+                self._note_failure("commit", error)
+                self._pause(failures)
+            else:
+                return
+
+    def _recover(self, producer: Producer, error: KafkaException, batch: list[Work]) -> None:
+        """Abort, so that the batch can be produced again.
+
+        Raises:
+            FencedError: there is nothing left to abort, the producer is dead.
+        """
+        self._note_failure("transaction", error)
+        reason: KafkaError = error.args[0]
+        failures = 0
+        while not (reason.fatal() or self._dropped):
+            try:
+                producer.purge()
+                producer.abort_transaction(_CALL_TIMEOUT_S)
+            except KafkaException as abort_error:
+                reason = abort_error.args[0]
+                if not reason.retriable() and not reason.txn_requires_abort():
+                    break
+                failures += 1
+                self._pause(failures)
+            else:
+                metrics.ABORTS.inc()
+                return
+        self._budget.give(sum(map(size_of, batch)))
+        raise _fenced_error(self._transactional_id, reason)
+
+    def _note_failure(self, what: str, error: KafkaException) -> None:
+        if self.failing_since is None:
+            self.failing_since = time.monotonic()
+        logger.warning(
+            "kafka call failed",
+            extra={"bucket": self.number, "call": what, "cause": error.args[0].str()},
+        )
+
+    def _pause(self, failures: int) -> None:
+        with self._changed:
+            if not self._dropped:
+                self._changed.wait(_RETRY.delay_s(failures, 0.5))
+
+
+def _fenced_error(where: str, reason: KafkaError) -> TailraceError:
+    return FencedError(f"the producer can't go on: {reason.str()}", where=where)
+
+
+def _count(work: Work) -> None:
+    match work:
+        case ShardPage():
+            keyed = sum(record.key is not None for record in work.records)
+            metrics.CHANGES.labels(work.table).inc(keyed)
+            metrics.BYTES.labels(work.table).inc(work.size_bytes)
+            metrics.DEAD_LETTERS.labels(work.table).inc(len(work.records) - keyed)
+        case SegmentPage():
+            table = work.segment.table
+            metrics.SNAPSHOT_ITEMS.labels(table).inc(len(work.records))
+            metrics.BYTES.labels(table).inc(work.size_bytes)
+        case _:
+            pass

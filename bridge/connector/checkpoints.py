@@ -1,0 +1,286 @@
+"""What the connector remembers, as records of the compacted topic `_checkpoints`.
+
+Partition i belongs to bucket i: positions, segments, bumps and gaps of a bucket are written only by
+that bucket's transactional id, in the same transaction as the changes they cover, so whoever fences
+the bucket and reads its partition to the end knows exactly how far it came. What concerns a table
+as a whole (generation, discovered shards, seal, requests) lies in partition 0 under keys of other
+kinds and never touches a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import orjson
+
+from bridge.wire.namespace import encode_key, encode_value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The feed of a table from one moment on: its epoch, its stream, its scan.
+
+    `segments` 0 means that nothing is scanned. `at_s` is when it was begun, seconds since 1970.
+    """
+
+    KIND: ClassVar[str] = "generation"
+
+    table: str
+    epoch: int
+    arn: str
+    segments: int
+    consistent: bool
+    reason: str
+    at_s: int
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value(
+            {
+                "epoch": self.epoch,
+                "arn": self.arn,
+                "segments": self.segments,
+                "consistent": self.consistent,
+                "reason": self.reason,
+                "at_s": self.at_s,
+            }
+        )
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Generation:
+        """From key parts and value fields."""
+        return cls(table=parts[0], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A shard that a listing showed.
+
+    `start` is its first sequence number if the listing told it. `first`: listed when the feed of
+    its stream began, so what was trimmed before counts as never wanted.
+    """
+
+    KIND: ClassVar[str] = "shard"
+
+    arn: str
+    shard: str
+    parent: str | None
+    start: str | None = None
+    first: bool = False
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.arn, self.shard)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"parent": self.parent, "start": self.start, "first": self.first})
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Shard:
+        """From key parts and value fields."""
+        return cls(arn=parts[0], shard=parts[1], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a shard's records are in Kafka.
+
+    `sequence` is the last one committed, None if none was. `whole`: the shard was complete from its
+    first sequence number when it was begun, so finding it trimmed later is a gap. `ended`: its last
+    record was committed too; `children` are those known at that moment, as `(shard, start)`.
+    `at_s` is when it was committed, seconds since 1970.
+    """
+
+    KIND: ClassVar[str] = "position"
+
+    arn: str
+    shard: str
+    epoch: int
+    sequence: str | None = None
+    whole: bool = False
+    ended: bool = False
+    at_s: int = 0
+    children: tuple[tuple[str, str | None], ...] = ()
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.arn, self.shard)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        fields: dict[str, Any] = {
+            "epoch": self.epoch,
+            "sequence": self.sequence,
+            "whole": self.whole,
+            "ended": self.ended,
+            "at_s": self.at_s,
+        }
+        if self.children:
+            fields["children"] = [list(child) for child in self.children]
+        return encode_value(fields)
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Position:
+        """From key parts and value fields."""
+        children = tuple((child[0], child[1]) for child in fields.get("children", ()))
+        rest = {name: value for name, value in fields.items() if name != "children"}
+        return cls(arn=parts[0], shard=parts[1], children=children, **rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bump:
+    """From here on this bucket's changes of the stream carry `epoch`."""
+
+    KIND: ClassVar[str] = "bump"
+
+    arn: str
+    bucket: int
+    epoch: int
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.arn, self.bucket)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"epoch": self.epoch})
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Bump:
+        """From key parts and value fields."""
+        return cls(arn=parts[0], bucket=parts[1], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """How far one segment of a scan is in Kafka.
+
+    `start` is the ExclusiveStartKey of the next page as DynamoDB JSON, None for the first page.
+    """
+
+    KIND: ClassVar[str] = "segment"
+
+    table: str
+    epoch: int
+    index: int
+    start: str | None = None
+    done: bool = False
+    items: int = 0
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table, self.epoch, self.index)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"start": self.start, "done": self.done, "items": self.items})
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Segment:
+        """From key parts and value fields."""
+        return cls(table=parts[0], epoch=parts[1], index=parts[2], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Changes of a shard are gone that were not read. In force until a later generation begins.
+
+    `after` is the last sequence number read, `cause` one phrase; `at_s` seconds since 1970.
+    """
+
+    KIND: ClassVar[str] = "gap"
+
+    table: str
+    arn: str
+    shard: str
+    epoch: int
+    after: str | None
+    cause: str
+    at_s: int
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table, self.arn, self.shard)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value(
+            {"epoch": self.epoch, "after": self.after, "cause": self.cause, "at_s": self.at_s}
+        )
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Gap:
+        """From key parts and value fields."""
+        return cls(table=parts[0], arn=parts[1], shard=parts[2], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedMark:
+    """The scan of `epoch` is complete and its seals are in every partition of the changes."""
+
+    KIND: ClassVar[str] = "sealed"
+
+    table: str
+    epoch: int
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"epoch": self.epoch})
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> SealedMark:
+        """From key parts and value fields."""
+        return cls(table=parts[0], **fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A person asks for a new snapshot of a table; `at_s` seconds since 1970."""
+
+    KIND: ClassVar[str] = "request"
+
+    table: str
+    id: str
+    at_s: int
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table, self.id)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"at_s": self.at_s})
+
+    @classmethod
+    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Request:
+        """From key parts and value fields."""
+        return cls(table=parts[0], id=parts[1], **fields)
+
+
+Record = Generation | Shard | Position | Bump | Segment | Gap | SealedMark | Request
+
+KINDS: dict[str, type[Record]] = {
+    kind.KIND: kind
+    for kind in (Generation, Shard, Position, Bump, Segment, Gap, SealedMark, Request)
+}
+
+
+def namespace_value(namespace_id: str) -> bytes:
+    """Checkpoint value of the namespace's id."""
+    return encode_value({"id": namespace_id})
+
+
+def plain_json(text: str | None) -> Any:
+    """DynamoDB JSON kept as text in a record, decoded; None stays None."""
+    return None if text is None else orjson.loads(text)

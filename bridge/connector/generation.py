@@ -1,0 +1,186 @@
+"""The leader's decisions about a table: a generation begins, shards are found, the seal. Pure.
+
+A generation is begun by a first start, a new stream, a person's request, or a gap that is repaired
+by itself. Its scan may start when every bucket's changes carry its epoch and every shard known from
+its start has a committed position; then the last stream record of an item wins, else its snapshot
+row (the proof is in the design). The seal follows when every segment's end is read as committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.connector.checkpoints import Gap, Generation, Record, SealedMark, Shard
+from bridge.connector.shards import ShardState, drained, shard_state, shard_views, unlisted_parents
+from bridge.connector.view import CheckpointView
+from bridge.wire.version import next_epoch
+
+# A stream younger than this may lack writes that an eventually consistent scan does not see yet.
+YOUNG_STREAM_S = 15 * 60
+REPAIR_INTERVAL_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What the leader saw of a table in AWS.
+
+    `arn` is the latest stream's, None while the table has none; `age_s` how old that stream is,
+    None if unknown; `listings` complete listings by stream; `gone` shards that no listing shows and
+    that AWS does not know; `segments` into how many parts a scan is divided.
+    """
+
+    arn: str | None
+    age_s: float | None
+    listings: Mapping[str, tuple[Shard, ...]]
+    gone: frozenset[tuple[str, str]] = frozenset()
+    segments: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePolicy:
+    """What the source's declaration says about its feed."""
+
+    table: str
+    snapshot: bool = True
+    resnapshot_on_gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Records to commit to partition 0 in one transaction.
+
+    `forget` are keys to delete, written first; `seal` asks for the epoch's seals with them.
+    """
+
+    keep: tuple[Record, ...] = ()
+    forget: tuple[bytes, ...] = ()
+    seal: SealedMark | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to do."""
+        return not (self.keep or self.forget or self.seal)
+
+
+def decide(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: float) -> Decision:
+    """What the leader commits next for one table."""
+    table = policy.table
+    reason = _reason_to_begin(view, policy, survey, now_s)
+    if reason is not None:
+        return _begin(view, policy, survey, reason, now_s)
+    generation = view.generations.get(table)
+    if generation is None:
+        return Decision()
+    found = _discovered(view, generation.arn, survey)
+    lost = _lost(view, policy, survey, now_s)
+    seal = seal_due(view, generation)
+    return Decision(keep=(*found, *lost), seal=seal)
+
+
+def _reason_to_begin(
+    view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: float
+) -> str | None:
+    if survey.arn is None or survey.arn not in survey.listings:
+        return None
+    generation = view.generations.get(policy.table)
+    if generation is None:
+        return "first start"
+    if view.requests[policy.table]:
+        return "requested"
+    if view.active_gaps(policy.table):
+        waited = now_s - generation.at_s >= REPAIR_INTERVAL_S or generation.reason != "gap"
+        return "gap" if policy.resnapshot_on_gap and waited else None
+    if survey.arn != generation.arn and policy.snapshot:
+        listed = survey.listings.get(generation.arn)
+        if listed is not None and drained(
+            view, generation.arn, frozenset(shard.shard for shard in listed)
+        ):
+            return "new stream"
+    return None
+
+
+def _begin(
+    view: CheckpointView, policy: TablePolicy, survey: Survey, reason: str, now_s: float
+) -> Decision:
+    before = view.generations.get(policy.table)
+    arn = survey.arn
+    assert arn is not None
+    first_of_stream = before is None or before.arn != arn
+    scans = policy.snapshot or reason in ("requested", "gap")
+    young = survey.age_s is None or survey.age_s < YOUNG_STREAM_S
+    generation = Generation(
+        table=policy.table,
+        epoch=next_epoch(before.epoch if before else None, now_s),
+        arn=arn,
+        segments=survey.segments if scans else 0,
+        consistent=before is not None or young,
+        reason=reason,
+        at_s=int(now_s),
+    )
+    known = view.shards[arn]
+    listed = [shard for shard in survey.listings[arn] if shard.shard not in known]
+    shards = [
+        Shard(arn=arn, shard=s.shard, parent=s.parent, start=s.start, first=first_of_stream)
+        for s in listed
+    ]
+    answered = [request.key() for request in view.requests[policy.table].values()]
+    # In this order: who reads the generation has read everything that belongs to it.
+    return Decision(keep=(*shards, generation), forget=tuple(answered))
+
+
+def _discovered(view: CheckpointView, arn: str, survey: Survey) -> list[Shard]:
+    known = view.shards[arn]
+    return [shard for shard in survey.listings.get(arn, ()) if shard.shard not in known]
+
+
+def _lost(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: float) -> list[Gap]:
+    generation = view.generations[policy.table]
+    arn = generation.arn
+
+    def gap(shard: str, cause: str) -> Gap:
+        return Gap(
+            table=policy.table,
+            arn=arn,
+            shard=shard,
+            epoch=generation.epoch,
+            after=None,
+            cause=cause,
+            at_s=int(now_s),
+        )
+
+    lost = [
+        gap(child, f"its parent {parent} was trimmed before it was read")
+        for child, parent in unlisted_parents(view, policy.table, arn).items()
+        if (arn, parent) in survey.gone
+    ]
+    renewed = survey.arn is not None and survey.arn != arn and not policy.snapshot
+    if renewed and not view.active_gaps(policy.table):
+        listed = survey.listings.get(arn)
+        if listed is not None and drained(view, arn, frozenset(s.shard for s in listed)):
+            lost.append(gap("-", "the stream was disabled and enabled again, with no snapshot"))
+    return lost
+
+
+def scan_open(view: CheckpointView, generation: Generation, buckets: int) -> bool:
+    """Whether the generation's scan may read: all bumps committed, all known shards placed."""
+    if generation.segments == 0 or view.active_gaps(generation.table):
+        return False
+    arn, epoch = generation.arn, generation.epoch
+    if any(view.bump(arn, bucket) < epoch for bucket in range(buckets)):
+        return False
+    unplaced = (ShardState.PLACE, ShardState.RESTART)
+    return all(
+        shard_state(view, known, epoch) not in unplaced
+        for known in shard_views(view, generation.table, arn)
+    )
+
+
+def seal_due(view: CheckpointView, generation: Generation) -> SealedMark | None:
+    """The seal, when every segment's end is read as committed and it was not written yet."""
+    if generation.segments == 0 or view.sealed.get(generation.table, 0) >= generation.epoch:
+        return None
+    segments = view.segments[generation.table, generation.epoch]
+    if any(i not in segments or not segments[i].done for i in range(generation.segments)):
+        return None
+    return SealedMark(table=generation.table, epoch=generation.epoch)

@@ -1,0 +1,237 @@
+"""What only the owner of bucket 0 does: look at AWS, and write what concerns a table as a whole.
+
+The surveyor looks in a thread of its own, slowly: every half minute, sooner when an ended shard has
+no known continuation. The decisions over what it saw are pure (`generation`); their records go
+through bucket 0's producer, so a leader that was replaced can't write any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bridge.connector import listing
+from bridge.connector.checkpoints import Shard
+from bridge.connector.failures import Failure, Trouble
+from bridge.connector.generation import Decision, Survey
+from bridge.connector.tables import Table, check_view_type, describe
+from bridge.connector.tasks import Feed
+from bridge.connector.work import Message
+from bridge.wire.envelope import CONTROL_KEY, Sealed
+from bridge.wire.errors import ConfigurationError
+from bridge.wire.namespace import NAMESPACE_PARTITION
+
+logger = logging.getLogger(__name__)
+
+_SOON_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the leader wants to know about a table.
+
+    `streams` are ARNs to list besides the latest; `known` the ARN its feed runs on, if any;
+    `parents` shards no listing has shown, as `(arn, shard)`; `childless` ended shards whose
+    continuation is unknown.
+    """
+
+    streams: frozenset[str] = frozenset()
+    known: str | None = None
+    parents: frozenset[tuple[str, str]] = frozenset()
+    childless: int = 0
+
+
+@dataclass(slots=True)
+class _Round:
+    due_at: float = 0.0
+    wait_s: float = _SOON_S
+    childless: int = 0
+
+
+class Surveyor:
+    """Looks at AWS for the leader.
+
+    Args:
+        feeds: the tables.
+        segments_min: least number of parts of a scan.
+        interval_s: how often each table is looked at when nothing presses.
+        turn_on: called with a table whose stream is off, to enable it; None where that is refused.
+    """
+
+    def __init__(
+        self,
+        feeds: Mapping[str, Feed],
+        *,
+        segments_min: int,
+        interval_s: float,
+        turn_on: Callable[[str], object] | None,
+    ) -> None:
+        self._feeds = feeds
+        self._segments_min = segments_min
+        self._interval_s = interval_s
+        self._turn_on = turn_on
+        self._orders: dict[str, Order] = {}
+        self._surveys: dict[str, Survey] = {}
+        self._rounds = {name: _Round() for name in feeds}
+        self.problems: dict[str, str] = {}
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._leading = False
+        self._thread = threading.Thread(target=self._run, name="connector-surveyor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, as soon as `lead` says so."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    def lead(self, orders: Mapping[str, Order]) -> dict[str, Survey]:
+        """What is wanted now; the newest surveys."""
+        with self._changed:
+            self._orders = dict(orders)
+            self._leading = True
+            for name, order in orders.items():
+                current = self._rounds[name]
+                if order.childless != current.childless or (
+                    order.parents and current.wait_s >= self._interval_s
+                ):
+                    current.childless = order.childless
+                    current.wait_s = _SOON_S
+                    current.due_at = min(current.due_at, time.monotonic() + _SOON_S)
+            self._changed.notify()
+            return dict(self._surveys)
+
+    def follow(self) -> None:
+        """Another worker leads: forget what was seen."""
+        with self._changed:
+            self._leading = False
+            self._surveys.clear()
+            self.problems.clear()
+            for current in self._rounds.values():
+                current.due_at = 0.0
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            name = self._next()
+            if name is not None:
+                self._look(name)
+
+    def _next(self) -> str | None:
+        with self._changed:
+            if self._leading:
+                name = min(self._rounds, key=lambda each: self._rounds[each].due_at)
+                wait_s = self._rounds[name].due_at - time.monotonic()
+                if wait_s <= 0 and name in self._orders:
+                    return name
+                self._changed.wait(min(max(wait_s, 0.05), 1.0))
+            else:
+                self._changed.wait(1.0)
+        return None
+
+    def _look(self, name: str) -> None:
+        order = self._orders[name]
+        try:
+            survey = self._survey(self._feeds[name], order)
+            problem = ""
+        except Failure as failure:
+            survey, problem = None, str(failure)
+            logger.warning("survey failed", extra={"table": name, "cause": problem})
+        except ConfigurationError as error:
+            survey, problem = None, str(error)
+            logger.warning("table can't be replicated", extra={"table": name, "cause": problem})
+        with self._changed:
+            current = self._rounds[name]
+            pressing = survey is None or order.childless or order.parents
+            current.wait_s = min(current.wait_s * 2, self._interval_s)
+            if not pressing:
+                current.wait_s = self._interval_s
+            current.due_at = time.monotonic() + current.wait_s
+            if problem:
+                self.problems[name] = problem
+            else:
+                self.problems.pop(name, None)
+            if survey is not None and self._leading:
+                self._surveys[name] = survey
+
+    def _survey(self, feed: Feed, order: Order) -> Survey | None:
+        table = describe(feed.region, feed.table)
+        if not table.enabled and self._turn_on is not None:
+            self._turn_on(feed.table)
+            table = describe(feed.region, feed.table)
+        if table.enabled and table.arn != order.known:
+            check_view_type(table, f"table {table.name} in {feed.region.name}")
+        listings: dict[str, tuple[Shard, ...]] = {}
+        for stream in sorted(order.streams | ({table.arn} if table.arn else set())):
+            listings[stream] = self._listed(feed, stream, latest=stream == table.arn)
+        arn = table.arn if table.enabled else order.known
+        if arn is not None and arn != order.known and self._inconsistent(feed, listings[arn]):
+            return None
+        gone = frozenset(
+            (stream, shard)
+            for stream, shard in order.parents
+            if all(shard != listed.shard for listed in listings.get(stream, ()))
+            and not listing.exists(feed.region, stream, shard)
+        )
+        return self._seen(table, arn, listings, gone)
+
+    def _listed(self, feed: Feed, arn: str, *, latest: bool) -> tuple[Shard, ...]:
+        try:
+            return listing.list_shards(feed.region, arn, self._stop)
+        except Failure as failure:
+            if failure.trouble is Trouble.GONE and not latest:
+                return ()  # 24 hours after it was disabled: what was not read of it is a gap
+            raise
+
+    def _seen(
+        self,
+        table: Table,
+        arn: str | None,
+        listings: Mapping[str, tuple[Shard, ...]],
+        gone: frozenset[tuple[str, str]],
+    ) -> Survey:
+        return Survey(
+            arn=arn,
+            age_s=table.stream_age_s(time.time()),
+            listings=listings,
+            gone=gone,
+            segments=table.segments(self._segments_min),
+        )
+
+    def _inconsistent(self, feed: Feed, listed: tuple[Shard, ...]) -> bool:
+        """Whether a shard that can be read is missing: its child would be begun before it."""
+        names = {shard.shard for shard in listed}
+        absent = {(s.arn, s.parent) for s in listed if s.parent and s.parent not in names}
+        missing = [parent for arn, parent in absent if listing.exists(feed.region, arn, parent)]
+        if missing:
+            logger.info("incomplete listing", extra={"table": feed.table, "missing": len(missing)})
+        return bool(missing)
+
+
+def decision_messages(decision: Decision, checkpoints: str, changes: str, of: int) -> list[Message]:
+    """A decision as messages: what is forgotten first, then what is kept in its order."""
+    messages = [
+        Message(checkpoints, key, None, partition=NAMESPACE_PARTITION) for key in decision.forget
+    ]
+    messages += [
+        Message(checkpoints, record.key(), record.value(), partition=NAMESPACE_PARTITION)
+        for record in decision.keep
+    ]
+    if decision.seal is not None:
+        seal = decision.seal
+        for partition in range(of):
+            value = Sealed(seal.table, seal.epoch, partition, of).encode()
+            headers = Sealed.headers()
+            messages.append(Message(changes, CONTROL_KEY, value, partition, headers))
+        messages.append(
+            Message(checkpoints, seal.key(), seal.value(), partition=NAMESPACE_PARTITION)
+        )
+    return messages

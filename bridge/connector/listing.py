@@ -1,0 +1,89 @@
+"""The shards of a stream as DescribeStream lists them: paged, inconsistent, never believed alone.
+
+AWS allows ten DescribeStream calls a second in an account, so pages are spaced.
+Source: DescribeStream, Amazon DynamoDB Streams API Reference.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.connector.aws import AwsRegion
+from bridge.connector.checkpoints import Shard
+from bridge.connector.failures import Failure, Trouble
+
+_PAGE_INTERVAL_S = 0.12
+_PAGES_MAX = 10_000
+
+
+def _shard(arn: str, listed: Mapping[str, Any]) -> Shard:
+    numbers = listed.get("SequenceNumberRange") or {}
+    start = numbers.get("StartingSequenceNumber")
+    return Shard(
+        arn=arn,
+        shard=listed["ShardId"],
+        parent=listed.get("ParentShardId") or None,
+        start=start if start and str(start).isdecimal() else None,
+    )
+
+
+def list_shards(region: AwsRegion, arn: str, stop: threading.Event) -> tuple[Shard, ...]:
+    """Every shard that a complete listing shows.
+
+    Raises:
+        Failure: a page could not be had.
+    """
+    shards: dict[str, Shard] = {}
+    last: str | None = None
+    for _ in range(_PAGES_MAX):
+        more = {"ExclusiveStartShardId": last} if last else {}
+        answer = region.ask(region.streams_client.describe_stream, StreamArn=arn, **more)
+        described = answer["StreamDescription"]
+        for listed in described.get("Shards") or ():
+            shard = _shard(arn, listed)
+            shards[shard.shard] = shard
+        following = described.get("LastEvaluatedShardId")
+        if not following or following == last:
+            return tuple(shards.values())
+        last = following
+        stop.wait(_PAGE_INTERVAL_S)
+    raise Failure(Trouble.UNAVAILABLE, "a listing of shards without an end")
+
+
+def list_children(region: AwsRegion, arn: str, shard: str) -> tuple[tuple[str, str | None], ...]:
+    """Shards that continue this one, `(shard, start)`; () where the service can't filter.
+
+    Raises:
+        Failure: no answer.
+    """
+    answer = region.ask(
+        region.streams_client.describe_stream,
+        StreamArn=arn,
+        ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard},
+    )
+    listed = [_shard(arn, one) for one in answer["StreamDescription"].get("Shards") or ()]
+    return tuple((child.shard, child.start) for child in listed if child.parent == shard)
+
+
+def exists(region: AwsRegion, arn: str, shard: str) -> bool:
+    """Whether the service knows the shard, whatever its listings show.
+
+    Raises:
+        Failure: no answer that tells.
+    """
+    try:
+        region.ask(
+            region.streams_client.get_shard_iterator,
+            StreamArn=arn,
+            ShardId=shard,
+            ShardIteratorType="TRIM_HORIZON",
+        )
+    except Failure as failure:
+        if failure.trouble in (Trouble.GONE, Trouble.INVALID):
+            return False
+        if failure.trouble is Trouble.TRIMMED:
+            return False
+        raise
+    return True

@@ -1,0 +1,115 @@
+"""What the owner of a bucket does next for a table, from what is committed. Pure.
+
+Every worker runs this over the same view; each acts only for the buckets it owns. Actions are safe
+to repeat: the caller leaves out what it has under way already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bridge.connector.checkpoints import Generation, Segment
+from bridge.connector.generation import scan_open
+from bridge.connector.shards import ShardState, ShardView, shard_state, shard_views
+from bridge.connector.view import CheckpointView
+from bridge.wire.leases import bucket_of
+
+
+@dataclass(frozen=True, slots=True)
+class BumpEpoch:
+    """Commit that the bucket's changes of this stream carry the epoch from now on."""
+
+    bucket: int
+    arn: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceShard:
+    """Commit that the shard is read from its trim horizon."""
+
+    bucket: int
+    known: ShardView
+
+
+@dataclass(frozen=True, slots=True)
+class ReadShard:
+    """Read the shard on from its position; `restart` begins it anew after a gap."""
+
+    bucket: int
+    known: ShardView
+    restart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSegment:
+    """Read the segment on from where it is."""
+
+    bucket: int
+    generation: Generation
+    segment: Segment
+
+
+Action = BumpEpoch | PlaceShard | ReadShard | ScanSegment
+
+
+def shard_bucket(buckets: int, arn: str, shard: str) -> int:
+    """The bucket that reads a shard: by its own id, so that a split spreads."""
+    return bucket_of(buckets, arn, shard)
+
+
+def segment_bucket(buckets: int, index: int) -> int:
+    """The bucket that scans a segment: dealt out in turn, so that they spread evenly."""
+    return index % buckets
+
+
+def halted(view: CheckpointView, table: str) -> bool:
+    """Whether the table stands still because of a gap."""
+    return bool(view.active_gaps(table))
+
+
+def plan_table(
+    view: CheckpointView, table: str, owned: frozenset[int], buckets: int
+) -> Iterator[Action]:
+    """Everything to be under way now for one table in the owned buckets."""
+    generation = view.generations.get(table)
+    if generation is None:
+        return
+    arn, epoch = generation.arn, generation.epoch
+    bumped = frozenset(bucket for bucket in owned if view.bump(arn, bucket) >= epoch)
+    for bucket in sorted(owned - bumped):
+        yield BumpEpoch(bucket, arn, epoch)
+    if halted(view, table):
+        return
+    for known in shard_views(view, table, arn):
+        bucket = shard_bucket(buckets, arn, known.shard.shard)
+        if bucket in bumped:
+            yield from _plan_shard(view, known, bucket)
+    if scan_open(view, generation, buckets):
+        yield from _plan_scan(view, generation, bumped, buckets)
+
+
+def _plan_shard(view: CheckpointView, known: ShardView, bucket: int) -> Iterator[Action]:
+    match shard_state(view, known, view.bump(known.shard.arn, bucket)):
+        case ShardState.PLACE:
+            yield PlaceShard(bucket, known)
+        case ShardState.READ:
+            yield ReadShard(bucket, known, restart=False)
+        case ShardState.RESTART:
+            yield ReadShard(bucket, known, restart=True)
+        case _:
+            pass
+
+
+def _plan_scan(
+    view: CheckpointView, generation: Generation, owned: frozenset[int], buckets: int
+) -> Iterator[Action]:
+    progress = view.segments[generation.table, generation.epoch]
+    for index in range(generation.segments):
+        bucket = segment_bucket(buckets, index)
+        segment = progress.get(index) or Segment(
+            table=generation.table, epoch=generation.epoch, index=index
+        )
+        if bucket in owned and not segment.done:
+            yield ScanSegment(bucket, generation, segment)

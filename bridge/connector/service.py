@@ -1,0 +1,228 @@
+"""The connector as one object: what a container runs.
+
+Any number of them may run for the same tables; there is nothing to name. Each owns a share of the
+buckets; when one dies the others take over within the session timeout.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridge.connector.aws import AwsRegion
+from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.bucket import CommitPolicy
+from bridge.connector.generation import TablePolicy
+from bridge.connector.status import gap_line
+from bridge.connector.tables import Table, TableSetup
+from bridge.connector.tasks import Feed
+from bridge.connector.worker import Worker, WorkerConfig
+from bridge.source import DynamoDBSource
+from bridge.wire.errors import ConfigurationError
+from bridge.wire.kafka import KafkaConfig
+from bridge.wire.topics import (
+    DEFAULT_BUCKETS,
+    DEFAULT_PARTITIONS,
+    DEFAULT_RETENTION_MS,
+    TopicNames,
+    TopicSpec,
+    admin,
+    ensure_topics,
+)
+
+logger = logging.getLogger(__name__)
+
+_STALLED_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorConfig:
+    """What a connector reads and how.
+
+    Args:
+        kafka: where Kafka is and who we are there.
+        sources: the tables.
+        enable_streams: turn on a stream that is off; otherwise that is refused with the command.
+        partitions: of each new changes topic; an existing one keeps its own.
+        buckets: of the namespace, the same in every worker; shards are dealt out to them.
+        replication: replication factor of new topics, -1 is the broker's default.
+        retention_ms: how long changes are kept in Kafka.
+        transaction_interval_s: at most one transaction per bucket in this time.
+        poll_idle_s: how rarely a shard without changes is asked.
+        survey_interval_s: how often tables and shards are listed when nothing presses.
+        threads: calls to AWS under way at once.
+        buffer_bytes: read and not committed yet, at most about this.
+        scan_units_per_s: read capacity a table's scan may consume; None is without limit.
+    """
+
+    kafka: KafkaConfig
+    sources: tuple[DynamoDBSource, ...]
+    enable_streams: bool = False
+    partitions: int = DEFAULT_PARTITIONS
+    buckets: int = DEFAULT_BUCKETS
+    replication: int = -1
+    retention_ms: int = DEFAULT_RETENTION_MS
+    transaction_interval_s: float = 1.0
+    poll_idle_s: float = 1.0
+    survey_interval_s: float = 30.0
+    threads: int = 16
+    buffer_bytes: int = 64 * 1024 * 1024
+    scan_units_per_s: float | None = None
+    topic_settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def _nothing(_point: str) -> None:
+    """The failpoint of production."""
+
+
+class Connector:
+    """Reads the sources' tables into Kafka until told to stop.
+
+    Args:
+        config: what and how.
+        failpoint: called at named moments, for tests that kill.
+
+    Raises:
+        ConfigurationError: no source, or two of one table.
+    """
+
+    def __init__(
+        self, config: ConnectorConfig, *, failpoint: Callable[[str], None] = _nothing
+    ) -> None:
+        names = [source.table_name for source in config.sources]
+        if not names or len(set(names)) != len(names):
+            raise ConfigurationError(
+                "no table to read" if not names else "a table is named twice",
+                where="sources",
+                remedy="Name each DynamoDB table once",
+            )
+        self._config = config
+        self._failpoint = failpoint
+        self._worker: Worker | None = None
+        self._feeds: dict[str, Feed] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set; what was read is committed or given back on return.
+
+        Raises:
+            ConfigurationError: a table can't be replicated as it is; names the remedy.
+            BrokerUnreachableError: Kafka does not answer at the start.
+            TopicError: a topic exists with settings that would break a promise.
+        """
+        setups = self._setups(stop)
+        tables = {name: setup.ready() for name, setup in setups.items()}
+        counts = self._ensure_topics()
+        self._feeds = self._make_feeds(setups, tables)
+        turn_on = None
+        if self._config.enable_streams:
+            turn_on = {name: setup.turn_on for name, setup in setups.items()}
+        self._worker = Worker(
+            self._worker_config(counts),
+            self._feeds,
+            {source.table_name: _policy(source) for source in self._config.sources},
+            turn_on=(lambda name: turn_on[name]()) if turn_on is not None else None,
+            failpoint=self._failpoint,
+        )
+        logger.info("connector started", extra={"tables": sorted(tables)})
+        self._worker.run(stop)
+        logger.info("connector stopped")
+
+    def health(self) -> str | None:
+        """None when healthy, else one line: what stalls and for how long."""
+        worker = self._worker
+        if worker is None:
+            return "starting"
+        if worker.gaps:
+            return gap_line(worker.gaps[0])
+        now = time.monotonic()
+        if worker.lease.polled_s_ago > _STALLED_S:
+            return f"the lease was not renewed for {worker.lease.polled_s_ago:.0f} s"
+        for bucket in list(worker.buckets.values()):
+            since = bucket.failing_since
+            if since is not None and now - since > _STALLED_S:
+                return f"bucket {bucket.number}: Kafka took nothing for {now - since:.0f} s"
+        for feed in self._feeds.values():
+            if feed.failing_since is not None and now - feed.failing_since > _STALLED_S:
+                return f"table {feed.table}: {feed.problem} for {now - feed.failing_since:.0f} s"
+        problems = dict(worker.surveyor.problems)
+        return next((f"table {name}: {text}" for name, text in problems.items()), None)
+
+    def _setups(self, stop: threading.Event) -> dict[str, TableSetup]:
+        regions: dict[str | None, AwsRegion] = {}
+        setups = {}
+        for source in self._config.sources:
+            if source.region not in regions:
+                regions[source.region] = AwsRegion(source.region)
+            setups[source.table_name] = TableSetup(
+                regions[source.region],
+                source,
+                enable_streams=self._config.enable_streams,
+                stop=stop,
+            )
+        return setups
+
+    def _ensure_topics(self) -> dict[str, int]:
+        config, names = self._config, TopicNames(self._config.kafka.namespace)
+        changes = {
+            source.table_name: TopicSpec(
+                name=names.changes(source.table_name),
+                partitions=config.partitions,
+                replication=config.replication,
+                retention_ms=config.retention_ms,
+                exact=False,
+                settings=config.topic_settings,
+            )
+            for source in config.sources
+        }
+        checkpoints = TopicSpec(
+            name=names.checkpoints,
+            partitions=config.buckets,
+            replication=config.replication,
+            compacted=True,
+        )
+        dead_letters = TopicSpec(
+            name=names.dead_letters("connector"),
+            partitions=1,
+            replication=config.replication,
+            retention_ms=config.retention_ms,
+            exact=False,
+        )
+        found = ensure_topics(admin(config.kafka), [checkpoints, dead_letters, *changes.values()])
+        return {table: found[spec.name] for table, spec in changes.items()}
+
+    def _make_feeds(
+        self, setups: Mapping[str, TableSetup], tables: Mapping[str, Table]
+    ) -> dict[str, Feed]:
+        return {
+            name: Feed(table=name, region=setups[name].region, key_names=table.key_names)
+            for name, table in tables.items()
+        }
+
+    def _worker_config(self, partitions: Mapping[str, int]) -> WorkerConfig:
+        config = self._config
+        return WorkerConfig(
+            kafka=config.kafka,
+            buckets=config.buckets,
+            partitions=partitions,
+            commit=CommitPolicy(
+                interval_s=config.transaction_interval_s,
+                bytes_max=max(1024 * 1024, config.buffer_bytes // 4),
+            ),
+            pace=PollPace(idle_s=config.poll_idle_s),
+            threads=config.threads,
+            buffer_bytes=config.buffer_bytes,
+            survey_interval_s=config.survey_interval_s,
+            scan_units_per_s=config.scan_units_per_s,
+            backoff=Backoff(),
+        )
+
+
+def _policy(source: DynamoDBSource) -> TablePolicy:
+    return TablePolicy(
+        table=source.table_name,
+        snapshot=source.snapshot != "never",
+        resnapshot_on_gap=source.on_gap == "resnapshot",
+    )

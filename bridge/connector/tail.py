@@ -1,0 +1,87 @@
+"""Tailing `_checkpoints`: every worker reads all of it, committed records only, from its start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bridge.wire.errors import TopicError
+from bridge.wire.kafka import KafkaConfig, log_bounds, unreachable
+
+logger = logging.getLogger(__name__)
+
+_WIPED = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
+_LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001
+_BATCH = 2000
+
+
+class Tail:
+    """An `assign()` consumer over all partitions of the checkpoint topic.
+
+    Raises:
+        BrokerUnreachableError: Kafka does not answer.
+    """
+
+    def __init__(self, kafka: KafkaConfig, topic: str, partitions: int) -> None:
+        self._topic = topic
+        group = f"{kafka.namespace}.connector-tail"  # never commits, never joins
+        settings = kafka.consumer(group=group, enable_partition_eof=True)
+        settings["fetch.wait.max.ms"] = 100
+        self._consumer = Consumer(settings)
+        starts = {p: log_bounds(self._consumer, topic, p).start for p in range(partitions)}
+        self._positions = dict(starts)
+        self._consumer.assign([TopicPartition(topic, p, start) for p, start in starts.items()])
+
+    def position(self, partition: int) -> int:
+        """The offset up to which the partition was read, transaction markers included."""
+        return self._positions[partition]
+
+    def end(self, partition: int) -> int:
+        """The partition's end now.
+
+        Raises:
+            BrokerUnreachableError: no answer in time.
+        """
+        return log_bounds(self._consumer, self._topic, partition, timeout_s=5.0).end
+
+    def poll(self, timeout_s: float, apply: Callable[[bytes, bytes | None], object]) -> int:
+        """Hand over what was committed since the last call; the number of records.
+
+        Raises:
+            TopicError: the topic was deleted or created anew.
+            BrokerUnreachableError: Kafka refuses for good.
+        """
+        count = 0
+        for message in self._consumer.consume(_BATCH, timeout_s):
+            if self._usable(message):
+                key, value = message.key(), message.value()
+                if isinstance(key, bytes):
+                    apply(key, value if isinstance(value, bytes) else None)
+                    count += 1
+        return count
+
+    def _usable(self, message: Message) -> bool:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is None:
+            self._positions[partition] = offset + 1
+            return True
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 (that is how the binding spells it)
+            self._positions[partition] = max(self._positions[partition], offset)
+        elif code in _WIPED or code in _LOST:
+            raise TopicError(
+                f"the topic was deleted or created anew: {error.str()}",
+                where=self._topic,
+                remedy="Start the connector again; it begins with a new snapshot",
+            )
+        elif error.retriable():
+            logger.warning("tailing checkpoints", extra={"cause": error.str()})
+        else:
+            raise unreachable(KafkaException(error), self._topic)
+        return False
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()

@@ -1,0 +1,212 @@
+"""Readers at work: each asks AWS once per step and hands what came to its bucket.
+
+A task belongs to one bucket for that bucket's life; when the bucket is closed the task is over, and
+whoever owns the bucket next begins at the committed position.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from bridge.connector import listing, metrics
+from bridge.connector.aws import AwsRegion
+from bridge.connector.bucket import Bucket
+from bridge.connector.checkpoints import Gap
+from bridge.connector.failures import Failure, Trouble
+from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
+from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.connector.segment import SegmentReader
+from bridge.wire.errors import WireError
+
+logger = logging.getLogger(__name__)
+
+_HALTED_POLL_S = 0.5
+_COMPLAIN_AFTER = 4
+
+
+@dataclass(slots=True)
+class Feed:
+    """A table as all of its tasks in this worker share it.
+
+    `arn`, `epoch` and `halted` follow the committed generation; `failing_since` (monotonic) and
+    `problem` tell of AWS, None while it answers.
+    """
+
+    table: str
+    region: AwsRegion
+    key_names: tuple[str, ...]
+    arn: str = ""
+    epoch: int = 0
+    halted: bool = False
+    failing_since: float | None = None
+    problem: str = ""
+    lags: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def failed(self, failure: Failure, failures: int) -> None:
+        """Note a failed call; throttles are counted, a repeated one is logged."""
+        if failure.trouble is Trouble.THROTTLED:
+            metrics.THROTTLES.labels(self.table).inc()
+            return
+        if failure.trouble is Trouble.EXPIRED:
+            return
+        self.problem = str(failure)
+        if self.failing_since is None:
+            self.failing_since = time.monotonic()
+        if failures == _COMPLAIN_AFTER:
+            logger.warning("aws call failed", extra={"table": self.table, "cause": str(failure)})
+
+    def answered(self) -> None:
+        """A call succeeded."""
+        self.failing_since = None
+
+    def behind(self, shard: str, newest_s: float) -> None:
+        """The creation time of the newest record read from a shard, 0 when it gave nothing."""
+        self.lags[shard] = (newest_s, time.time())
+
+    def lag_s(self, now_s: float) -> float:
+        """How far the slowest shard is behind, seconds."""
+        return max((now_s - newest for newest, _ in list(self.lags.values()) if newest), default=0)
+
+
+class ShardTask:
+    """Reads one shard into its bucket."""
+
+    def __init__(self, feed: Feed, bucket: Bucket, reader: ShardReader) -> None:
+        self._feed = feed
+        self._bucket = bucket
+        self._reader = reader
+        self._arn = reader.shard.arn
+        self._shard = reader.shard.shard
+
+    def step(self) -> float | None:
+        """Ask once; see `fetch.Task`."""
+        if self._bucket.closed or self._feed.arn != self._arn:
+            self._feed.lags.pop(self._shard, None)
+            return None
+        if self._feed.halted:
+            return _HALTED_POLL_S
+        try:
+            step = self._ask()
+        except Failure as failure:
+            self._feed.failed(failure, self._reader.failures + 1)
+            step = self._reader.failed(failure, random.random())  # noqa: S311 (jitter)
+        else:
+            self._feed.answered()
+        return self._carry(step)
+
+    def _carry(self, step: Step) -> float | None:
+        if step.page is not None:
+            self._bucket.put(step.page, urgent=step.page.ended)
+        if step.gap is not None:
+            self._report_gap(step.gap)
+        if step.finished:
+            self._feed.lags.pop(self._shard, None)
+            return None
+        return step.delay_s
+
+    def _ask(self) -> Step:
+        match self._reader.request():
+            case OpenIterator(arn, shard, kind, sequence):
+                parameters = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": kind}
+                if sequence is not None:
+                    parameters["SequenceNumber"] = sequence
+                body = self._feed.region.streams.call("GetShardIterator", parameters)
+                return self._reader.opened(_iterator(body))
+            case GetRecords(iterator):
+                return self._get_records(iterator)
+            case ListChildren(arn, shard):
+                return self._reader.listed(listing.list_children(self._feed.region, arn, shard))
+
+    def _get_records(self, iterator: str) -> Step:
+        body = self._feed.region.streams.call("GetRecords", {"ShardIterator": iterator})
+        try:
+            page = decode_records(body, self._feed.key_names[0], self._reader.read_to)
+        except WireError as error:
+            raise Failure(Trouble.UNAVAILABLE, str(error)) from None
+        if not page.records:
+            metrics.EMPTY_READS.labels(self._feed.table).inc()
+        if page.repeated:
+            metrics.REPEATED.labels(self._feed.table).inc(page.repeated)
+        if page.backwards:
+            metrics.BACKWARDS.labels(self._feed.table).inc()
+            logger.error("sequence numbers fell", extra={"shard": self._shard})
+        self._feed.behind(self._shard, page.newest_s)
+        return self._reader.received(page)
+
+    def _report_gap(self, cause: str) -> None:
+        gap = Gap(
+            table=self._feed.table,
+            arn=self._arn,
+            shard=self._shard,
+            epoch=self._bucket.composer.epochs[self._arn],
+            after=self._reader.read_to,
+            cause=cause,
+            at_s=int(time.time()),
+        )
+        self._bucket.mark([self._bucket.composer.checkpoint(gap.key(), gap.value())])
+
+
+class SegmentTask:
+    """Scans one segment into its bucket."""
+
+    def __init__(self, feed: Feed, bucket: Bucket, reader: SegmentReader) -> None:
+        self._feed = feed
+        self._bucket = bucket
+        self._reader = reader
+        self._identity = ScanIdentity(
+            arn=reader.generation.arn,
+            region=feed.region.name,
+            epoch=reader.generation.epoch,
+            key_names=feed.key_names,
+        )
+
+    def step(self) -> float | None:
+        """Ask once; see `fetch.Task`."""
+        if self._bucket.closed or self._feed.epoch != self._reader.generation.epoch:
+            return None
+        if self._feed.halted:
+            return _HALTED_POLL_S
+        try:
+            body = self._feed.region.table_calls.call("Scan", self._parameters())
+            step = self._reader.received(decode_scan(body, self._identity, int(time.time())))
+        except WireError as error:
+            step = self._failed(Failure(Trouble.UNAVAILABLE, str(error)))
+        except Failure as failure:
+            step = self._failed(failure)
+        else:
+            self._feed.answered()
+        if step.page is not None:
+            self._bucket.put(step.page, urgent=step.finished)
+        return None if step.finished else step.delay_s
+
+    def _failed(self, failure: Failure) -> Any:
+        self._feed.failed(failure, self._reader.failures + 1)
+        return self._reader.failed(failure, random.random())  # noqa: S311 (jitter)
+
+    def _parameters(self) -> dict[str, Any]:
+        ask = self._reader.request()
+        parameters: dict[str, Any] = {
+            "TableName": ask.table,
+            "Segment": ask.segment,
+            "TotalSegments": ask.segments,
+            "ConsistentRead": ask.consistent,
+            "ReturnConsumedCapacity": "TOTAL",
+        }
+        if ask.start is not None:
+            parameters["ExclusiveStartKey"] = orjson.loads(ask.start)
+        return parameters
+
+
+def _iterator(body: bytes) -> str:
+    try:
+        answer: Mapping[str, Any] = orjson.loads(body)
+        return str(answer["ShardIterator"])
+    except (ValueError, KeyError, TypeError):
+        raise Failure(Trouble.UNAVAILABLE, "an answer without a shard iterator") from None

@@ -1,0 +1,158 @@
+"""What readers and the leader hand to a bucket to be committed, and how it becomes messages. Pure.
+
+Everything of one piece of work goes into one transaction: the changes of a page together with the
+position after it. The epoch is stamped here, from the bucket's own committed bump, never earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bridge.connector.checkpoints import Bump, Position, Segment
+from bridge.connector.records import Keyed
+from bridge.wire.deadletter import DeadLetter
+from bridge.wire.envelope import Headers, stamp, stamp_record
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Kafka message to be; `partition` None lets the key decide."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+    headers: Headers | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardPage:
+    """Records of a shard and where it stands after them.
+
+    `sequence` is the last one read so far, also by earlier pages. A page without records commits a
+    start or an end.
+    """
+
+    table: str
+    arn: str
+    shard: str
+    records: tuple[Keyed, ...] | list[Keyed] = ()
+    sequence: str | None = None
+    whole: bool = False
+    ended: bool = False
+    children: tuple[tuple[str, str | None], ...] = ()
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentPage:
+    """Items of a scan and where its segment stands after them."""
+
+    arn: str
+    segment: Segment
+    records: tuple[Keyed, ...] | list[Keyed] = ()
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Records without changes, committed alone: discovery, gaps, a generation, a seal."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMark:
+    """A bump: committed alone, and what comes after carries it."""
+
+    bump: Bump
+
+
+Work = ShardPage | SegmentPage | Marks | EpochMark
+
+
+def size_of(work: Work) -> int:
+    """Bytes a piece of work holds in memory, roughly."""
+    return work.size_bytes if isinstance(work, ShardPage | SegmentPage) else 0
+
+
+@dataclass(slots=True)
+class Composer:
+    """Turns one bucket's work into messages; knows the epochs its changes carry.
+
+    `epochs` by stream ARN. Stamps are made once per shard and epoch.
+    """
+
+    bucket: int
+    checkpoints: str
+    changes: Mapping[str, str]
+    dead_letters: str
+    epochs: dict[str, int] = field(default_factory=dict)
+    _stamps: dict[tuple[str, str, int], bytes] = field(default_factory=dict)
+
+    def compose(self, batch: Iterable[Work], now_s: float) -> Iterator[Message]:
+        """Changes first, in order, then the positions that cover them."""
+        positions: dict[bytes, bytes] = {}
+        for work in batch:
+            match work:
+                case ShardPage():
+                    epoch = self.epochs[work.arn]
+                    yield from self._changes(work.table, work.arn, work.shard, epoch, work.records)
+                    position = _position(work, epoch, now_s)
+                    positions[position.key()] = position.value()
+                case SegmentPage():
+                    segment = work.segment
+                    name = f"segment-{segment.index}"
+                    yield from self._changes(
+                        segment.table, work.arn, name, segment.epoch, work.records
+                    )
+                    positions[segment.key()] = segment.value()
+                case Marks():
+                    yield from work.messages
+                case EpochMark():
+                    yield self.checkpoint(work.bump.key(), work.bump.value())
+        for key, value in positions.items():
+            yield self.checkpoint(key, value)
+
+    def checkpoint(self, key: bytes, value: bytes | None) -> Message:
+        """A record in this bucket's own partition."""
+        return Message(self.checkpoints, key, value, partition=self.bucket)
+
+    def _changes(
+        self, table: str, arn: str, shard: str, epoch: int, records: Iterable[Keyed]
+    ) -> Iterator[Message]:
+        tail = self._stamps.get((arn, shard, epoch))
+        if tail is None:
+            tail = self._stamps[arn, shard, epoch] = stamp(epoch, shard, arn)
+        topic = self.changes[table]
+        for keyed in records:
+            if keyed.key is None:
+                yield self._dead_letter(table, topic, keyed)
+            else:
+                yield Message(topic, keyed.key, stamp_record(keyed.record, tail))
+
+    def _dead_letter(self, table: str, topic: str, keyed: Keyed) -> Message:
+        letter = DeadLetter(
+            stage="connector",
+            owner=table,
+            topic=topic,
+            partition=-1,
+            offset=-1,
+            error="KeyError",
+            reason=keyed.problem,
+        )
+        return Message(self.dead_letters, None, keyed.record, headers=letter.headers(None))
+
+
+def _position(page: ShardPage, epoch: int, now_s: float) -> Position:
+    return Position(
+        arn=page.arn,
+        shard=page.shard,
+        epoch=epoch,
+        sequence=page.sequence,
+        whole=page.whole,
+        ended=page.ended,
+        at_s=int(now_s),
+        children=page.children,
+    )

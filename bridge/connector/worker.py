@@ -1,0 +1,348 @@
+"""One connector process at work: the loop that reads what is committed, decides, and acts.
+
+The loop's thread owns the view. The lease's thread hands buckets in and takes them away; the pool's
+threads ask AWS; each bucket has a thread that commits. Whatever a bucket had under way is dropped
+with it, and its next owner begins at what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from bridge.connector import metrics
+from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.bucket import Bucket, CommitPolicy, Failpoint
+from bridge.connector.checkpoints import Bump, Gap, namespace_value
+from bridge.connector.fetch import Budget, Pool
+from bridge.connector.generation import TablePolicy, decide
+from bridge.connector.leader import Order, Surveyor, decision_messages
+from bridge.connector.plan import (
+    Action,
+    BumpEpoch,
+    PlaceShard,
+    ReadShard,
+    ScanSegment,
+    halted,
+    plan_table,
+)
+from bridge.connector.reader import ShardReader
+from bridge.connector.segment import SegmentReader
+from bridge.connector.shards import childless_ends, unlisted_parents
+from bridge.connector.status import gap_line, show_table
+from bridge.connector.tail import Tail
+from bridge.connector.tasks import Feed, SegmentTask, ShardTask
+from bridge.connector.view import CheckpointView
+from bridge.connector.work import Composer, EpochMark, Message, ShardPage
+from bridge.wire.errors import BrokerUnreachableError, TailraceError
+from bridge.wire.kafka import KafkaConfig
+from bridge.wire.leases import Lease
+from bridge.wire.namespace import NAMESPACE_PARTITION, namespace_key, new_namespace_id
+from bridge.wire.topics import TopicNames
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+_PLAN_INTERVAL_S = 1.0
+_REPORT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What the worker needs besides its tables; see `service.ConnectorConfig`."""
+
+    kafka: KafkaConfig
+    buckets: int
+    partitions: Mapping[str, int]
+    commit: CommitPolicy
+    pace: PollPace
+    threads: int
+    buffer_bytes: int
+    survey_interval_s: float
+    scan_units_per_s: float | None
+    backoff: Backoff
+
+
+class Worker:
+    """Holds buckets, reads their shards and segments, and leads when it holds bucket 0.
+
+    Args:
+        config: sizes and intervals.
+        feeds: the tables, by name.
+        policies: what their sources declare.
+        turn_on: enables a table's stream, None where that is refused.
+        failpoint: called at named moments, for tests that kill.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        feeds: Mapping[str, Feed],
+        policies: Mapping[str, TablePolicy],
+        *,
+        turn_on: Callable[[str], object] | None,
+        failpoint: Failpoint,
+    ) -> None:
+        self._config = config
+        self._feeds = feeds
+        self._policies = policies
+        self._failpoint = failpoint
+        self._names = TopicNames(config.kafka.namespace)
+        self.view = CheckpointView()
+        self.buckets: dict[int, Bucket] = {}
+        self.ready: dict[int, Bucket] = {}
+        self._targets: dict[int, int] = {}
+        self._lock = threading.Lock()  # guards `buckets`, which two threads change
+        self._crashes: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+        self._budget = Budget(config.buffer_bytes)
+        self._pool = Pool(
+            config.threads, self._budget, crashed=self._crashes.put, leave=self._leave_thread
+        )
+        self.surveyor = Surveyor(
+            feeds,
+            segments_min=config.buckets,
+            interval_s=config.survey_interval_s,
+            turn_on=turn_on,
+        )
+        self._tail = Tail(config.kafka, self._names.checkpoints, config.buckets)
+        self.lease = Lease(
+            config.kafka,
+            topic=self._names.checkpoints,
+            group=self._names.group("connector"),
+            stage="connector",
+            holder=self,
+        )
+        self.gaps: tuple[Gap, ...] = ()
+        self._dirty = True
+        self._planned_at = 0.0
+        self._shown_at = 0.0
+        self._reported_at = 0.0
+
+    # What the lease's thread calls.
+
+    def acquired(self, buckets: frozenset[int]) -> None:
+        """Start as a new owner of each."""
+        with self._lock:
+            for number in buckets:
+                composer = Composer(
+                    bucket=number,
+                    checkpoints=self._names.checkpoints,
+                    changes={name: self._names.changes(name) for name in self._feeds},
+                    dead_letters=self._names.dead_letters("connector"),
+                )
+                self.buckets[number] = Bucket(
+                    self._config.kafka,
+                    composer,
+                    policy=self._config.commit,
+                    budget=self._budget,
+                    fenced=self._bucket_failed,
+                    failpoint=self._failpoint,
+                )
+                self.buckets[number].start()
+
+    def revoked(self, buckets: frozenset[int]) -> None:
+        """Commit what goes quickly, then let go of the producers."""
+        self._release(buckets, Bucket.finish)
+
+    def lost(self, buckets: frozenset[int]) -> None:
+        """Drop everything: somebody else may have gone on already."""
+        self._release(buckets, Bucket.drop)
+
+    def _release(self, numbers: Iterable[int], end: Callable[[Bucket], None]) -> None:
+        with self._lock:
+            leaving = [self.buckets.pop(n) for n in numbers if n in self.buckets]
+        for bucket in leaving:
+            end(bucket)
+        for bucket in leaving:
+            bucket.join()
+
+    def _bucket_failed(self, bucket: Bucket, error: BaseException) -> None:
+        if isinstance(error, TailraceError) and error.retryable:
+            metrics.FENCES.inc()
+            logger.warning("bucket fenced", extra={"bucket": bucket.number, "cause": str(error)})
+            self.lease.rejoin()
+        else:
+            self._crashes.put(error)
+
+    # The loop.
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; everything is finished or given back on return.
+
+        Raises:
+            TailraceError: something a person has to look at.
+        """
+        self._pool.start()
+        self.surveyor.start()
+        self.lease.start()
+        try:
+            while not stop.is_set():
+                self._turn()
+        finally:
+            self.lease.stop()
+            self._pool.stop()
+            self.surveyor.stop()
+            self._tail.close()
+
+    def _turn(self) -> None:
+        self.lease.check()
+        if not self._crashes.empty():
+            raise self._crashes.get()
+        self._tail.poll(_TICK_S, self._apply)
+        self._take_over()
+        if self._dirty or time.monotonic() - self._planned_at >= _PLAN_INTERVAL_S:
+            self._dirty, self._planned_at = False, time.monotonic()
+            self._plan()
+        if time.monotonic() - self._shown_at >= _PLAN_INTERVAL_S:
+            self._shown_at = time.monotonic()
+            self._show()
+
+    def _show(self) -> None:
+        """Keep the gauges true, and a gap in the log until it is repaired."""
+        for feed in self._feeds.values():
+            show_table(self.view, feed, time.time())
+        self.gaps = tuple(gap for name in self._feeds for gap in self.view.active_gaps(name))
+        if self.gaps and time.monotonic() - self._reported_at >= _REPORT_S:
+            self._reported_at = time.monotonic()
+            for gap in self.gaps:
+                logger.error(gap_line(gap))
+
+    def _apply(self, key: bytes, value: bytes | None) -> None:
+        self._dirty |= self.view.apply(key, value)
+        for bucket in self.ready.values():
+            if key in bucket.pending:
+                bucket.pending.discard(key)
+                self._dirty = True
+
+    def _take_over(self) -> None:
+        """A bucket may be used once its partition is read to its end after the fencing."""
+        with self._lock:
+            current = dict(self.buckets)
+        for number in [n for n, bucket in self.ready.items() if current.get(n) is not bucket]:
+            del self.ready[number]
+        for number in [n for n in self._targets if n not in current]:
+            del self._targets[number]
+        for number, bucket in current.items():
+            if number in self.ready or not bucket.initialised:
+                continue
+            if number not in self._targets:
+                try:
+                    self._targets[number] = self._tail.end(number)
+                except BrokerUnreachableError as error:
+                    logger.warning("asking for an end", extra={"cause": str(error)})
+                    continue
+            if self._tail.position(number) >= self._targets[number]:
+                del self._targets[number]
+                self._begin(number, bucket)
+
+    def _begin(self, number: int, bucket: Bucket) -> None:
+        bucket.composer.epochs.update(
+            {arn: bumps[number] for arn, bumps in self.view.bumps.items() if number in bumps}
+        )
+        self.ready[number] = bucket
+        self._dirty = True
+        logger.info("bucket taken over", extra={"bucket": number})
+
+    def _plan(self) -> None:
+        for name, feed in self._feeds.items():
+            generation = self.view.generations.get(name)
+            if generation is not None:
+                feed.arn, feed.epoch = generation.arn, generation.epoch
+            feed.halted = halted(self.view, name)
+            for action in plan_table(self.view, name, frozenset(self.ready), self._config.buckets):
+                self._act(feed, action)
+        if NAMESPACE_PARTITION in self.ready:
+            self._lead(self.ready[NAMESPACE_PARTITION])
+        else:
+            self.surveyor.follow()
+
+    def _act(self, feed: Feed, action: Action) -> None:
+        bucket = self.ready[action.bucket]
+        match action:
+            case BumpEpoch(number, arn, epoch):
+                bump = Bump(arn=arn, bucket=number, epoch=epoch)
+                if bucket.claim(bump.key()):
+                    bucket.put(EpochMark(bump), urgent=True)
+            case PlaceShard(_, known):
+                shard = known.shard
+                page = ShardPage(table=feed.table, arn=shard.arn, shard=shard.shard)
+                if bucket.begin("place", shard.arn, shard.shard):
+                    bucket.put(page, urgent=True)
+            case ReadShard():
+                self._read(feed, bucket, action)
+            case ScanSegment(_, generation, segment):
+                key = (generation.table, str(generation.epoch), str(segment.index))
+                if bucket.begin("scan", *key):
+                    units = self._config.scan_units_per_s
+                    reader = SegmentReader(
+                        generation,
+                        segment,
+                        units_per_s=units / generation.segments if units else None,
+                        backoff=self._config.backoff,
+                    )
+                    self._pool.add(SegmentTask(feed, bucket, reader))
+
+    def _read(self, feed: Feed, bucket: Bucket, action: ReadShard) -> None:
+        shard, gap = action.known.shard, action.known.gap
+        # One reader for the bucket's life, and one more for each gap that was repaired.
+        since = str(gap.epoch) if gap is not None else ""
+        if not bucket.begin("read", shard.arn, shard.shard, since):
+            return
+        reader = ShardReader(
+            feed.table,
+            shard,
+            action.known.position,
+            restart=action.restart,
+            pace=self._config.pace,
+            backoff=self._config.backoff,
+            now_s=time.time(),
+        )
+        self._pool.add(ShardTask(feed, bucket, reader))
+
+    def _lead(self, bucket: Bucket) -> None:
+        orders = {name: self._order(name) for name in self._feeds}
+        surveys = self.surveyor.lead(orders)
+        if bucket.pending:
+            return
+        if self.view.namespace_id is None:
+            value = namespace_value(new_namespace_id())
+            bucket.mark([bucket.composer.checkpoint(namespace_key(), value)])
+            return
+        for name, policy in self._policies.items():
+            if name not in surveys:
+                continue
+            decision = decide(self.view, policy, surveys[name], time.time())
+            if not decision.empty:
+                messages = decision_messages(
+                    decision,
+                    self._names.checkpoints,
+                    self._names.changes(name),
+                    self._config.partitions[name],
+                )
+                self._commit_decision(bucket, name, messages)
+
+    def _commit_decision(self, bucket: Bucket, table: str, messages: list[Message]) -> None:
+        logger.info("leader decided", extra={"table": table, "records": len(messages)})
+        bucket.mark(messages)
+
+    def _order(self, name: str) -> Order:
+        generation = self.view.generations.get(name)
+        if generation is None:
+            return Order()
+        arn = generation.arn
+        unlisted = unlisted_parents(self.view, name, arn)
+        return Order(
+            streams=frozenset({arn}),
+            known=arn,
+            parents=frozenset((arn, parent) for parent in unlisted.values()),
+            childless=childless_ends(self.view, arn),
+        )
+
+    def _leave_thread(self) -> None:
+        for region in {id(feed.region): feed.region for feed in self._feeds.values()}.values():
+            region.streams.close()
+            region.table_calls.close()
