@@ -177,7 +177,8 @@ def _taken(shard: Shard, position: int, limit: int) -> list[StreamRecord]:
     size = 0
     for record in shard.records[first : first + limit]:
         size += record.size_bytes
-        if taken and size > _PAGE_BYTES_MAX:
+        # A record has at most two images of 400 KB, so one always fits.
+        if size > _PAGE_BYTES_MAX:
             break
         taken.append(record)
     return taken

@@ -183,6 +183,9 @@ def test_trimming_by_hand_takes_records_then_shards(world: World, clock: Virtual
     assert world.trim("orders") == 1
     assert [found["ShardId"] for found in listed(world, arn)] == [shard]
     child = world.rotate(shard)
+    last = max(version.sequence or 0 for version in world.history.versions("orders"))
+    ranges = {s["ShardId"]: s["SequenceNumberRange"] for s in listed(world, arn)}
+    assert ranges[shard]["EndingSequenceNumber"] == str(last)
     world.trim("orders")
     (found,) = listed(world, arn)
     assert (found["ShardId"], found["ParentShardId"]) == (child, shard)

@@ -103,7 +103,7 @@ def test_pages_end_at_the_limit_at_1000_and_at_1_mb(world: World, arn: str) -> N
     assert sizes == [3, 3, 2]
 
 
-def test_one_record_above_1_mb_is_a_page(world: World, arn: str) -> None:
+def test_the_largest_records_come_one_to_a_page(world: World, arn: str) -> None:
     token = iterator(world, arn, _shard(world), "LATEST")
     for mark in "xy":
         world.put("orders", {"id": {"S": "big"}, "v": {"L": [{"S": mark * 409_000}]}})
