@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bridge.control import settings
@@ -137,6 +137,7 @@ class EmbeddedDynamoDB:
             log=self._log,
             ready=lambda: _dynamodb_answers(port, self._region),
             remedy=f"Look into {self._log}",
+            variables=self.environment(),
         )
 
     def stop(self) -> None:
@@ -150,10 +151,16 @@ class EmbeddedDynamoDB:
 
 
 def _start(
-    name: str, command: list[str], *, log: Path, ready: Callable[[], bool], remedy: str
+    name: str,
+    command: list[str],
+    *,
+    log: Path,
+    ready: Callable[[], bool],
+    remedy: str,
+    variables: Mapping[str, str | None] | None = None,
 ) -> Child:
     try:
-        child = Child(name, command, log=log, environment=settings.environment())
+        child = Child(name, command, log=log, environment=settings.environment({}, variables))
     except OSError as error:
         raise TailraceError(f"can't start: {error.strerror}", where=name, remedy=remedy) from None
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -199,7 +206,7 @@ def _broker_program() -> Path:
         raise ConfigurationError(
             f"it is not made for this platform ({sys.platform})",
             where="embedded broker",
-            remedy=_OWN_KAFKA.capitalize(),
+            remedy=_OWN_KAFKA[0].upper() + _OWN_KAFKA[1:],
         )
     if not os.access(program, os.X_OK):
         program.chmod(0o755)
