@@ -1,0 +1,129 @@
+"""What must be true of the topics and the table, worked out from the writes alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from deltalake import DeltaTable
+
+from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.topics import TopicNames, admin, existing_topics
+from tests.product.workload import Item, Workload, canonical
+
+Rows = dict[str, dict[str, Any]]
+
+
+def read_topic(kafka: KafkaConfig, topic: str) -> list[Any]:
+    """Every committed message, partition by partition in offset order."""
+    partitions = existing_topics(admin(kafka))[topic]
+    messages = list(read_to_end(kafka, topic, range(partitions)))
+    return sorted(messages, key=lambda m: (m.partition(), m.offset()))
+
+
+def check_changes(kafka: KafkaConfig, workload: Workload) -> int:
+    """The changes topic holds each version once, in order per item, and misses no write.
+
+    Returns the number of changes, snapshot rows apart.
+    """
+    sequences: dict[str, list[int]] = defaultdict(list)
+    counters: dict[str, list[int]] = defaultdict(list)
+    partitions: dict[str, set[int]] = defaultdict(set)
+    removes = 0
+    for message in read_topic(kafka, TopicNames(kafka.namespace).changes(workload.table)):
+        if message.key() is None or (message.headers() or None):
+            continue  # a control record
+        change = orjson.loads(message.value())
+        key = canonical(change["dynamodb"]["Keys"])
+        partitions[orjson.dumps(orjson.loads(message.key())).decode()].add(message.partition())
+        if change["eventName"] == "READ":
+            continue
+        sequences[key].append(int(change["dynamodb"]["SequenceNumber"]))
+        removes += change["eventName"] == "REMOVE"
+        if "NewImage" in change["dynamodb"]:
+            counters[key].append(int(change["dynamodb"]["NewImage"]["c"]["N"]))
+    for key, numbers in sequences.items():
+        assert numbers == sorted(set(numbers)), f"{key}: doubled or out of order: {numbers}"
+    assert all(len(found) == 1 for found in partitions.values()), "a key in two partitions"
+    assert counters == workload.written
+    assert removes == workload.removed
+    return sum(map(len, sequences.values()))
+
+
+def check_rows(kafka: KafkaConfig, dataset: str) -> int:
+    """The rows topic holds each version of a key once, in order (snapshot rows apart)."""
+    versions: dict[str, list[str]] = defaultdict(list)
+    for message in read_topic(kafka, TopicNames(kafka.namespace).rows(dataset)):
+        if any(name == "control" for name, _ in message.headers() or ()):
+            continue
+        row = orjson.loads(message.value())
+        if int(row["_version"].partition(".")[2]):
+            versions[row["_key"]].append(row["_version"])
+    for key, found in versions.items():
+        assert found == sorted(set(found)), f"{key}: doubled or out of order: {found}"
+    return sum(map(len, versions.values()))
+
+
+def expected_copies(items: Mapping[str, Item]) -> Rows:
+    """What the copying transform makes of the source's items."""
+    return {
+        key: {
+            "c": Decimal(item["c"]["N"]),
+            "email": item["customerEmail"]["S"],
+            "total": Decimal(item["orderTotal"]["N"]),
+            "status": item["status"]["S"],
+            "note": item.get("note", {}).get("S"),
+        }
+        for key, item in items.items()
+    }
+
+
+def expected_lines(items: Mapping[str, Item]) -> Rows:
+    """What the exploding example makes of the source's orders."""
+    rows: Rows = {}
+    for item in items.values():
+        for line in item["lines"]["L"]:
+            fields = line["M"]
+            order_id, number = item["orderId"]["S"], fields["line_no"]["N"]
+            key = canonical({"order_id": {"S": order_id}, "line_no": {"N": number}})
+            rows[key] = {
+                "order_id": order_id,
+                "line_no": Decimal(number),
+                "sku": fields["sku"]["S"],
+                "quantity": int(fields["quantity"]["N"]),
+                "price": Decimal(fields["price"]["N"]),
+                "order_status": item["status"]["S"],
+            }
+    return rows
+
+
+def table_rows(uri: str, options: Mapping[str, str], columns: tuple[str, ...]) -> Rows:
+    """The table's rows by `_key`, the given columns only; none while there is no table."""
+    if not DeltaTable.is_deltatable(uri, storage_options=dict(options)):
+        return {}
+    table = DeltaTable(uri, storage_options=dict(options)).to_pyarrow_table()
+    missing = [name for name in columns if name not in table.column_names]
+    rows = table.select(["_key", *(name for name in columns if name not in missing)]).to_pylist()
+    keys = [row.pop("_key") for row in rows]
+    assert len(keys) == len(set(keys)), "a key twice in the table"
+    return {key: {**row, **dict.fromkeys(missing)} for key, row in zip(keys, rows, strict=True)}
+
+
+def differences(expected: Rows, actual: Rows) -> str:
+    """Empty when equal, else the first few differences."""
+    missing = sorted(expected.keys() - actual.keys())
+    extra = sorted(actual.keys() - expected.keys())
+    different = [
+        f"{key}: expected {expected[key]}, is {actual[key]}"
+        for key in sorted(expected.keys() & actual.keys())
+        if expected[key] != actual[key]
+    ]
+    if not (missing or extra or different):
+        return ""
+    return (
+        f"{len(expected)} expected, {len(actual)} found; missing {missing[:3]} ({len(missing)}), "
+        f"extra {extra[:3]} ({len(extra)}), different {different[:3]} ({len(different)})"
+    )
