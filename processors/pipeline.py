@@ -1,0 +1,279 @@
+"""One message at a time: change in; rows, retractions and dead letters out. Knows no Quix.
+
+Everything a message causes goes through one outbox and the stores of one checkpoint, so it happens
+together or not at all. State is written last: an error before it leaves the state as it was. Only
+the reading of a message can make a dead letter; a failure to write is a failure of the process,
+which the next one repeats.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from bridge.wire.deadletter import DeadLetter
+from bridge.wire.envelope import (
+    CONTROL_KEY,
+    Headers,
+    Sealed,
+    change_event_time,
+    change_key,
+    change_origin,
+    change_version,
+    encode_row,
+    header,
+    row_headers,
+)
+from bridge.wire.errors import ConfigurationError, UnknownVersionError, WireError
+from bridge.wire.topics import TopicNames
+from processors import metrics, state
+from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+
+logger = logging.getLogger(__name__)
+
+StoresOf = Callable[[CompiledFlow], state.Stores]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message of a changes topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+
+
+class Outbox(Protocol):
+    """Where everything goes that a message causes; Quix's own producer is one."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Part of the open transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A decoded change: what all flows need of it."""
+
+    record: Mapping[str, Any]
+    item_key: str
+    version: str
+    event_time: str | None
+    offset: int
+    kafka_key: bytes | None
+
+
+class Pipeline:
+    """A compiled transform between topics.
+
+    Args:
+        compiled: the transform.
+        names: the namespace's topics.
+    """
+
+    def __init__(self, compiled: CompiledTransform, names: TopicNames) -> None:
+        self.compiled = compiled
+        self._dead_letters = names.dead_letters(compiled.name)
+        self._flows: dict[str, list[tuple[CompiledFlow, str, str]]] = {}
+        for flow in compiled.flows:
+            written = (flow, names.rows(flow.dataset.id), flow.schema.fingerprint)
+            self._flows.setdefault(names.changes(flow.table), []).append(written)
+        label = compiled.name
+        self._changes = metrics.CHANGES.labels(label)
+        self._rows = {name: metrics.ROWS.labels(label, name) for name in ("upsert", "delete")}
+        self._stale = metrics.STALE.labels(label)
+        self._dead = metrics.DEAD_LETTERS.labels(label)
+        for flow in compiled.flows:
+            flow.mismatches.clear()
+
+    def topics(self) -> dict[str, bool]:
+        """The topics it reads, and whether their flows keep state."""
+        return {
+            topic: any(flow.stateful for flow, _, _ in flows)
+            for topic, flows in self._flows.items()
+        }
+
+    def process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+        """All a message causes.
+
+        Raises:
+            UnknownVersionError: a newer release wrote it: stop, nothing may be guessed.
+            ConfigurationError: the transform can't work on this table.
+        """
+        self._changes.inc()
+        try:
+            if header(message.headers, "control") is not None:
+                self._seal(message, outbox, stores_of)
+                return
+            change = self._decode(message)
+            evaluated = (
+                [
+                    (flow, rows_topic, fingerprint, flow.evaluate(change.record))
+                    for flow, rows_topic, fingerprint in self._flows[message.topic]
+                ]
+                if change is not None
+                else []
+            )
+        except (UnknownVersionError, ConfigurationError, MemoryError):
+            raise
+        except Exception as error:
+            self._set_aside(message, error, outbox)
+            return
+        for flow, rows_topic, fingerprint, evaluation in evaluated:
+            assert change is not None
+            writer = _Writer(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
+            if not evaluation.applied:
+                continue
+            if flow.stateful:
+                self._emit_remembering(writer, evaluation, stores_of(flow))
+            else:
+                self._emit(writer, evaluation)
+        self._count_mismatches()
+
+    def _decode(self, message: Incoming) -> _Change | None:
+        """The change, None where it is addressed to another transform."""
+        if message.value is None:
+            raise WireError("an empty message")
+        record = orjson.loads(message.value)
+        if not (isinstance(record, dict) and isinstance(record.get("dynamodb"), dict)):
+            raise WireError("not a change: it has no 'dynamodb'")
+        origin = change_origin(record)
+        if origin.addressed_to not in (None, self.compiled.name):
+            return None
+        return _Change(
+            record,
+            change_key(record),
+            change_version(record, origin),
+            change_event_time(record),
+            message.offset,
+            message.key,
+        )
+
+    def _emit(self, writer: _Writer, evaluation: Evaluation) -> None:
+        for key, columns in evaluation.rows:
+            writer.upsert(key, columns)
+        if evaluation.vanished:
+            writer.delete(writer.change.item_key)
+        self._count(writer)
+
+    def _emit_remembering(
+        self, writer: _Writer, evaluation: Evaluation, stores: state.Stores
+    ) -> None:
+        change = writer.change
+        item_key = change.item_key.encode()
+        memory = state.recall(stores, item_key)
+        if memory.is_stale(change.version):
+            self._stale.inc()
+            return
+        keys = tuple(key for key, _ in evaluation.rows)
+        for key in memory.retracted(keys):
+            writer.delete(key)
+        for key, columns in evaluation.rows:
+            writer.upsert(key, columns)
+        if change.record["eventName"] == "REMOVE":
+            state.forget(stores, item_key, change.version)
+        else:
+            state.remember(stores, item_key, state.Live(change.version, keys))
+        self._count(writer)
+
+    def _seal(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+        sealed = Sealed.decode(message.value or b"")
+        for flow, rows_topic, _ in self._flows[message.topic]:
+            outbox.produce(
+                topic=rows_topic,
+                value=message.value,
+                key=CONTROL_KEY,
+                headers=Sealed.headers(),
+                partition=message.partition,
+            )
+            if flow.stateful:
+                state.raise_floor(stores_of(flow), sealed.epoch)
+
+    def _set_aside(self, message: Incoming, error: Exception, outbox: Outbox) -> None:
+        reason = str(error) if isinstance(error, WireError) else f"{error}"
+        letter = DeadLetter(
+            stage="processor",
+            owner=self.compiled.name,
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            error=type(error).__name__,
+            reason=" ".join(reason.split()),
+            traceback="".join(traceback.format_exception(error)),
+        )
+        logger.warning(
+            "set a change aside",
+            extra={
+                "transform": self.compiled.name,
+                "topic": message.topic,
+                "partition": message.partition,
+                "offset": message.offset,
+                "error": letter.error,
+            },
+        )
+        outbox.produce(
+            topic=self._dead_letters,
+            value=message.value,
+            key=message.key,
+            headers=letter.headers(message.headers),
+        )
+        self._dead.inc()
+
+    def _count(self, writer: _Writer) -> None:
+        for operation, count in (("upsert", writer.upserts), ("delete", writer.deletes)):
+            if count:
+                self._rows[operation].inc(count)
+
+    def _count_mismatches(self) -> None:
+        for flow in self.compiled.flows:
+            if flow.mismatches:
+                for path, count in flow.mismatches.items():
+                    metrics.TYPE_MISMATCHES.labels(self.compiled.name, path).inc(count)
+                flow.mismatches.clear()
+
+
+class _Writer:
+    """Rows of one change into one topic, under the change's own Kafka key."""
+
+    def __init__(self, outbox: Outbox, topic: str, headers: Headers, change: _Change) -> None:
+        self.change = change
+        self.upserts = 0
+        self.deletes = 0
+        self._outbox = outbox
+        self._topic = topic
+        self._headers = headers
+
+    def upsert(self, key: str, columns: Mapping[str, Any]) -> None:
+        self._write(key, "upsert", columns)
+        self.upserts += 1
+
+    def delete(self, key: str) -> None:
+        self._write(key, "delete", {})
+        self.deletes += 1
+
+    def _write(self, key: str, operation: str, columns: Mapping[str, Any]) -> None:
+        change = self.change
+        value = encode_row(
+            key=key,
+            version=change.version,
+            operation=operation,
+            event_time=change.event_time,
+            columns=columns,
+        )
+        self._outbox.produce(
+            topic=self._topic, value=value, key=change.kafka_key, headers=self._headers
+        )

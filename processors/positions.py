@@ -1,0 +1,107 @@
+"""Where a processor goes on in its partitions, and whether that is still possible.
+
+A consumer of our own asks the group's coordinator and the partitions' leaders; it never joins the
+group. Positions are always given explicitly, and the client is told to fail rather than to reset
+one by itself: a log that lost what was not read yet is a GAP at every moment, not only at start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from bridge.wire.errors import BrokerUnreachableError
+from bridge.wire.gap import check_position
+from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
+
+# Longer than a transaction can stay open on the broker.
+_DECIDED_TIMEOUT_S = 60.0
+
+
+class Positions:
+    """A group's positions, asked from outside the group; to be used in a `with`."""
+
+    def __init__(self, kafka: KafkaConfig, group: str) -> None:
+        self._group = group
+        self._committed = Consumer(kafka.consumer(group=group))
+        # Kafka's name for seeing records whose transaction is not decided yet.
+        raw = {**kafka.consumer(group=group), "isolation.level": "read_uncommitted"}
+        self._raw = Consumer(raw)
+
+    def __enter__(self) -> Positions:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._committed.close()
+        self._raw.close()
+
+    def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
+        """The group's next offset per partition, None where it never committed one.
+
+        Raises:
+            BrokerUnreachableError: the coordinator does not answer.
+        """
+        asked = [TopicPartition(topic, partition) for partition in partitions]
+        try:
+            found = self._committed.committed(asked, timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(error, f"positions of group {self._group}") from error
+        for place in found:
+            if place.error is not None:
+                raise unreachable(KafkaException(place.error), f"positions of {self._group}")
+        return {p.partition: p.offset if p.offset >= 0 else None for p in found}
+
+    def starts(
+        self,
+        topic: str,
+        partitions: Iterable[int],
+        *,
+        remedy: str,
+        accepted: Mapping[int, int],
+    ) -> dict[int, int]:
+        """The offset to go on from, per partition.
+
+        Raises:
+            GapError: what was not read yet is gone.
+            BrokerUnreachableError: Kafka does not answer.
+        """
+        return {
+            partition: check_position(
+                position,
+                log_bounds(self._committed, topic, partition),
+                where=f"{topic} partition {partition}",
+                remedy=remedy,
+                accepted_start=accepted.get(partition),
+            )
+            for partition, position in self.committed(topic, partitions).items()
+        }
+
+    def await_decided(
+        self, topic: str, partition: int, timeout_s: float = _DECIDED_TIMEOUT_S
+    ) -> None:
+        """Wait until no transaction is open in the partition.
+
+        A former owner's transaction may be committed already while its marker is still on its way:
+        recovering up to the end of what is decided would then miss the last state it wrote.
+
+        Raises:
+            BrokerUnreachableError: it was still open after `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        end = log_bounds(self._raw, topic, partition).end
+        while log_bounds(self._committed, topic, partition).end < end:
+            if time.monotonic() > deadline:
+                raise BrokerUnreachableError(
+                    f"a transaction is still undecided after {timeout_s:.0f} s",
+                    where=f"{topic} partition {partition}",
+                    remedy="Check that no other process runs under the same TAILRACE_REPLICA",
+                )
+            time.sleep(0.1)

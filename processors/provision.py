@@ -1,0 +1,122 @@
+"""Which topics a processor needs, which of them it waits for and which it makes.
+
+The stages start in any order: a changes topic or a namespace id that does not exist yet is waited
+for. What the processor writes is created by it, with partition counts that keep a change, its rows
+and its state in partitions of the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient
+
+from bridge.wire.errors import TopicError
+from bridge.wire.kafka import KafkaConfig
+from bridge.wire.namespace import NamespaceState, read_namespace
+from bridge.wire.topics import TopicNames, TopicSpec, ensure_topics, existing_topics
+from processors.compiled import CompiledTransform
+
+LIVE_STORE = "live"
+TOMBSTONE_STORE = "tombstones"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What must be there before a processor can begin."""
+
+    namespace_id: str
+    accepted: Mapping[tuple[str, str], Mapping[int, int]]
+    partitions: Mapping[str, int]
+
+
+def find_inputs(
+    kafka: KafkaConfig, client: AdminClient, compiled: CompiledTransform
+) -> Inputs | str:
+    """The inputs, or what is still missing.
+
+    Raises:
+        BrokerUnreachableError: Kafka does not answer.
+    """
+    names = TopicNames(kafka.namespace)
+    topics = existing_topics(client)
+    for topic in (names.checkpoints, *map(names.changes, compiled.tables())):
+        if not topics.get(topic):
+            return f"topic {topic}"
+    namespace: NamespaceState = read_namespace(kafka)
+    if namespace.namespace_id is None:
+        return f"the id of namespace {kafka.namespace}"
+    changes = {names.changes(table): topics[names.changes(table)] for table in compiled.tables()}
+    return Inputs(namespace.namespace_id, namespace.accepted, changes)
+
+
+def changelog_topic(group: str, changes_topic: str, store: str) -> str:
+    """The name Quix gives a store's changelog."""
+    return f"changelog__{group}--{changes_topic}--{store}"
+
+
+def create_outputs(
+    client: AdminClient,
+    compiled: CompiledTransform,
+    inputs: Inputs,
+    *,
+    names: TopicNames,
+    replication: int,
+    retention_ms: int,
+) -> None:
+    """Create and check every topic the processor writes.
+
+    Raises:
+        TopicError: an existing one has another partition count than its changes topic.
+        BrokerUnreachableError: Kafka does not answer.
+    """
+    existing = existing_topics(client)
+    specs = [
+        TopicSpec(name=names.schemas, partitions=1, replication=replication, compacted=True),
+        TopicSpec(name=names.transforms, partitions=1, replication=replication, compacted=True),
+        TopicSpec(
+            name=names.dead_letters(compiled.name),
+            partitions=max(inputs.partitions.values()),
+            replication=replication,
+            retention_ms=retention_ms,
+            exact=False,
+        ),
+    ]
+    group = names.group(compiled.name)
+    for flow in compiled.flows:
+        changes = names.changes(flow.table)
+        partitions = inputs.partitions[changes]
+        rows = names.rows(flow.dataset.id)
+        _check_rows(rows, existing.get(rows), changes, partitions)
+        specs.append(
+            TopicSpec(
+                name=rows,
+                partitions=partitions,
+                replication=replication,
+                retention_ms=retention_ms,
+            )
+        )
+        if flow.stateful:
+            specs.extend(
+                TopicSpec(
+                    name=changelog_topic(group, changes, store),
+                    partitions=partitions,
+                    replication=replication,
+                    compacted=True,
+                    settings={"min.compaction.lag.ms": "0"},
+                )
+                for store in (LIVE_STORE, TOMBSTONE_STORE)
+            )
+    ensure_topics(client, {spec.name: spec for spec in specs}.values())
+
+
+def _check_rows(rows: str, found: int | None, changes: str, partitions: int) -> None:
+    if found is not None and found != partitions:
+        raise TopicError(
+            f"the topic has {found} partitions, {changes} has {partitions}: a row must lie in the "
+            "partition of its change",
+            where=rows,
+            remedy="Give the dataset a new id, or delete the rows topic and its table "
+            "and backfill the source table",
+        )

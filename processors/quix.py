@@ -1,0 +1,34 @@
+"""What we use of Quix Streams, imported in one place.
+
+Quix brings a client of a schema registry along whose import warns about packages we do not use; a
+processor's log begins with its own lines instead. What is private in Quix and used all the same is
+pinned in tests/unit/processors/test_quix.py.
+"""
+
+import warnings
+
+with warnings.catch_warnings(record=True):
+    from quixstreams import Application, message_context
+    from quixstreams.exceptions import PartitionAssignmentError, QuixException
+    from quixstreams.kafka.exceptions import (
+        KafkaBrokerUnavailableError,
+        KafkaConsumerException,
+        KafkaProducerDeliveryError,
+    )
+    from quixstreams.models import Topic, TopicConfig
+    from quixstreams.models.topics import TopicManager
+    from quixstreams.state.exceptions import InvalidStoreChangelogOffset
+
+__all__ = [
+    "Application",
+    "InvalidStoreChangelogOffset",
+    "KafkaBrokerUnavailableError",
+    "KafkaConsumerException",
+    "KafkaProducerDeliveryError",
+    "PartitionAssignmentError",
+    "QuixException",
+    "Topic",
+    "TopicConfig",
+    "TopicManager",
+    "message_context",
+]

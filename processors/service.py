@@ -1,0 +1,277 @@
+"""A processor: one transform, as a Quix application of its own.
+
+It waits for its inputs, makes its topics, refuses a transform that was changed unnoticed, and runs
+until it is told to stop. What it can't go on with ends the process with one line; the next one
+repeats what was not committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError, TailraceError
+from bridge.wire.kafka import KafkaConfig, unreachable
+from bridge.wire.schemas import register_schema
+from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
+from processors import metrics
+from processors.application import ApplicationSettings, ProcessorApplication
+from processors.compiled import compile_transform
+from processors.pipeline import Pipeline
+from processors.positions import Positions
+from processors.progress import RUNNING, Progress
+from processors.provision import Inputs, create_outputs, find_inputs
+from processors.quix import (
+    InvalidStoreChangelogOffset,
+    KafkaBrokerUnavailableError,
+    KafkaConsumerException,
+    KafkaProducerDeliveryError,
+    PartitionAssignmentError,
+    QuixException,
+)
+from processors.revision import check_revision
+from processors.transform import Transform
+
+logger = logging.getLogger(__name__)
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own codes begin with an underscore)
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorConfig:
+    """A processor.
+
+    Args:
+        kafka: where and who; `kafka.replica` is this replica's fixed name.
+        transform: what it runs.
+        state_dir: folder of RocksDB state; may be lost at any time, the changelogs have it all.
+        commit_interval_s: how often rows become visible.
+        replication: replication factor of new topics, -1 the broker's default.
+        retention_ms: retention of new rows and dead-letter topics.
+        accept_change: go on although the transform was changed.
+        wait_interval_s: how often a missing input is looked for and named in the log.
+    """
+
+    kafka: KafkaConfig
+    transform: Transform
+    state_dir: Path | str
+    commit_interval_s: float = 1.0
+    replication: int = -1
+    retention_ms: int = DEFAULT_RETENTION_MS
+    accept_change: bool = False
+    wait_interval_s: float = 10.0
+
+
+class Processor:
+    """Runs a transform.
+
+    Raises:
+        ConfigurationError: the transform does not compile.
+    """
+
+    def __init__(
+        self, config: ProcessorConfig, *, failpoint: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._config = config
+        self._failpoint = failpoint
+        self._compiled = compile_transform(config.transform)
+        self._names = TopicNames(config.kafka.namespace)
+        self._group = self._names.group(self._compiled.name)
+        self._progress = Progress()
+        self._lag = metrics.LAG.labels(self._compiled.name)
+        self._application: ProcessorApplication | None = None
+
+    def health(self) -> str | None:
+        """None when healthy, else what stalls and for how long."""
+        if self._application is not None and self._application.recovering:
+            return None
+        return self._progress.problem(time.monotonic())
+
+    def run(self, stop: threading.Event) -> None:
+        """Process until `stop` is set; then the message in hand is finished and committed.
+
+        Raises:
+            TailraceError: why it can't go on; `retryable` where the next process can.
+        """
+        inputs = self._await_inputs(stop)
+        if inputs is None:
+            return
+        config, client = self._config, admin(self._config.kafka)
+        create_outputs(
+            client,
+            self._compiled,
+            inputs,
+            names=self._names,
+            replication=config.replication,
+            retention_ms=config.retention_ms,
+        )
+        check_revision(config.kafka, self._compiled, accept_change=config.accept_change)
+        for flow in self._compiled.flows:
+            register_schema(config.kafka, flow.schema)
+        with _explained(f"transform {self._compiled.name}", self._remedy()):
+            application = ProcessorApplication(self._settings(inputs))
+            application.connect(Pipeline(self._compiled, self._names))
+            self._application = application
+            self._progress.enter(RUNNING, time.monotonic())
+            with _stopping(application, stop):
+                application.run()
+
+    def _await_inputs(self, stop: threading.Event) -> Inputs | None:
+        client = admin(self._config.kafka)
+        while not stop.is_set():
+            found = find_inputs(self._config.kafka, client, self._compiled)
+            if isinstance(found, Inputs):
+                return found
+            self._progress.enter(f"waiting for {found}", time.monotonic())
+            logger.info("waiting", extra={"transform": self._compiled.name, "for": found})
+            self._pause(stop, found, client)
+        return None
+
+    def _pause(self, stop: threading.Event, missing: str, client: AdminClient) -> None:
+        """Until the next log line is due, or what is missing has come."""
+        until = time.monotonic() + self._config.wait_interval_s
+        while time.monotonic() < until and not stop.wait(0.25):
+            if find_inputs(self._config.kafka, client, self._compiled) != missing:
+                return
+
+    def _settings(self, inputs: Inputs) -> ApplicationSettings:
+        config = self._config
+        member = f"{self._group}.{config.kafka.replica}"
+        return ApplicationSettings(
+            kafka=config.kafka,
+            group=self._group,
+            member=member,
+            state_dir=Path(config.state_dir) / inputs.namespace_id / config.kafka.replica,
+            commit_interval_s=config.commit_interval_s,
+            place=lambda topic, partitions: self._place(inputs, topic, partitions),
+            await_decided=self._await_decided,
+            failpoint=self._failpoint,
+            read=self._read,
+            beat=self._beat,
+        )
+
+    def _place(self, inputs: Inputs, topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
+        if not partitions:
+            return {}
+        accepted = inputs.accepted.get((f"processor:{self._compiled.name}", topic), {})
+        with Positions(self._config.kafka, self._group) as positions:
+            return positions.starts(
+                topic, partitions, remedy=self._remedy(topic), accepted=accepted
+            )
+
+    def _await_decided(self, topic: str, partition: int) -> None:
+        with Positions(self._config.kafka, self._group) as positions:
+            positions.await_decided(topic, partition)
+
+    def _remedy(self, topic: str | None = None) -> str:
+        tables = self._compiled.tables()
+        named = [table for table in tables if topic in (None, self._names.changes(table))]
+        return (
+            f"Run: tailrace backfill {named[0]} --accept-gap processor:{self._compiled.name} "
+            "and start again"
+        )
+
+    def _read(self, appended_ms: int) -> None:
+        if appended_ms > 0:
+            self._lag.set(max(0.0, time.time() - appended_ms / 1000))
+
+    def _beat(self, behind: bool) -> None:
+        if not behind:
+            self._lag.set(0)
+        self._progress.beat(time.monotonic())
+
+
+@contextlib.contextmanager
+def _stopping(application: ProcessorApplication, stop: threading.Event) -> Iterator[None]:
+    """Stop the application when `stop` is set, whenever its loop begins."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if stop.wait(0.1):
+                # A stop before the loop has begun would be forgotten: say it until it is over.
+                application.stop()
+                over.wait(0.1)
+
+    watcher = threading.Thread(target=watch, name="processor-stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+@contextlib.contextmanager
+def _explained(where: str, gap_remedy: str) -> Iterator[None]:
+    """What Quix and the Kafka client raise, as an error that says how to go on."""
+    try:
+        yield
+    except TailraceError:
+        raise
+    except (KafkaException, QuixException, PartitionAssignmentError) as error:
+        cause = _cause(error)
+        if isinstance(cause, TailraceError):
+            raise cause from None
+        raise _translated(cause, where, gap_remedy) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, PartitionAssignmentError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _translated(error: BaseException, where: str, gap_remedy: str) -> TailraceError:
+    if isinstance(error, InvalidStoreChangelogOffset):
+        return TailraceError(
+            "the local state is ahead of its changelog topic, which was re-created",
+            where=where,
+            remedy="Delete the state directory of this replica and start again",
+        )
+    if isinstance(error, KafkaBrokerUnavailableError):
+        return BrokerUnreachableError(str(error), where=where)
+    kafka_error = _kafka_error(error)
+    if kafka_error is None:
+        return TailraceError(f"{type(error).__name__}: {error}", where=where)
+    if kafka_error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        return GapError(
+            f"GAP: the next change to read is gone ({kafka_error.str()})",
+            where=where,
+            remedy=gap_remedy,
+        )
+    if kafka_error.code() in _FENCED:
+        return FencedError(
+            f"another process took over ({kafka_error.name()})",
+            where=where,
+            remedy="Give each replica its own TAILRACE_REPLICA",
+        )
+    return unreachable(KafkaException(kafka_error), where)
+
+
+def _kafka_error(error: BaseException) -> KafkaError | None:
+    if isinstance(error, KafkaConsumerException | KafkaProducerDeliveryError):
+        found = getattr(error, "error", None)
+        return found if isinstance(found, KafkaError) else None
+    if error.args and isinstance(error.args[0], KafkaError):
+        return error.args[0]
+    return None

@@ -1,0 +1,58 @@
+"""Short ways to declare transforms and changes in tests."""
+
+from bridge import DynamoDBSource
+from processors import Input, Output, Stream, transform
+from processors.compiled import compile_transform
+from sinks import Dataset
+
+ORDERS = Stream(source=DynamoDBSource(table_name="orders"))
+
+
+def declare(chain, *, key=(), name="some_transform", dataset="rows"):
+    """A transform of one input whose function is `chain(stream)`."""
+
+    def function(stream):
+        return chain(stream)
+
+    function.__name__ = name
+    declared = transform(
+        input_mapping={"stream": Input(ORDERS)},
+        output_mapping={"out": Output(Dataset(id=dataset, key=key))},
+    )
+    return declared(function)
+
+
+def compiled(chain, **options):
+    return compile_transform(declare(chain, **options)).flow
+
+
+def change(name="INSERT", *, new=None, old=None, keys=None, **fields):
+    """A decoded change; images are typed JSON."""
+    image = new or old or {}
+    record = {
+        "Keys": keys or {"id": image.get("id", {"S": "i-1"})},
+        "SequenceNumber": "2050000",
+        "ApproximateCreationDateTime": 1_763_907_404,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }
+    if new is not None:
+        record["NewImage"] = new
+    if old is not None:
+        record["OldImage"] = old
+    return {"eventID": "e-1", "eventName": name, "awsRegion": "us-west-2", **fields} | {
+        "dynamodb": record | fields.get("dynamodb", {})
+    }
+
+
+def select(*items, new, **options):
+    """The columns of one change under `select(*items)`."""
+    flow = compiled(lambda stream: stream.select(*items))
+    ((_, row),) = flow.evaluate(change(new=new, **options)).rows
+    return row
+
+
+def kept(condition, *, new=None, name="INSERT", **options):
+    """Whether a filter lets a change through."""
+    flow = compiled(lambda stream: stream.filter(condition).select("eventID"))
+    evaluation = flow.evaluate(change(name, new=new or {"id": {"S": "i-1"}}, **options))
+    return bool(evaluation.rows)
