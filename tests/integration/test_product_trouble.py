@@ -141,7 +141,7 @@ def quiet(made, topic) -> bool:
     count = sum(
         1 for message in read_topic(made.kafka, topic) if message.key() and not control(message)
     )
-    return count >= made.workload.writes
+    return bool(count >= made.workload.writes)
 
 
 def control(message) -> bool:
