@@ -34,6 +34,9 @@ File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file wi
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
+_STAGES = frozenset({"connector", "processor", "sink"})
+
+
 class Kind(enum.StrEnum):
     """The stages."""
 
@@ -147,6 +150,7 @@ def _settings(stage: str) -> Settings:
         level=settings.log_level,
         style=settings.log_format,
         secrets=settings.secrets,
+        client=stage in _STAGES,
     )
     return settings
 
@@ -177,8 +181,11 @@ def main() -> None:
     """The entry point."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    from bridge.control.chatter import captured
+
     try:
-        app()
+        with captured():
+            app()
     except TailraceError as error:
         _fail(str(error), error.exit_code)
     except Interrupted:

@@ -190,7 +190,10 @@ class Demo:
             now = tuple(reading.count for reading in readings)
             if now != counts or any(reading.light != "running" for reading in readings):
                 counts, since_s = now, self._clock()
-            if now[0] >= self._changes and self._clock() - since_s >= _QUIET_S:
+            if (
+                now[0] - readings[0].snapshot >= self._changes
+                and self._clock() - since_s >= _QUIET_S
+            ):
                 return
         self.event("it did not come to rest in time; verifying all the same", "bad")
 

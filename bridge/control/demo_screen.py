@@ -117,9 +117,7 @@ class DemoScreen:
         return (
             self._table_box(),
             stage_box("connector", "Streams to Kafka", "changes", readings["connector"]),
-            stage_box(
-                "processor", f"@{self._feed.flow.transform}", "changes", readings["processor"]
-            ),
+            stage_box("processor", f"@{self._feed.flow.transform}", "rows", readings["processor"]),
             stage_box("sink", f"Delta {self._feed.dataset.id}", "rows", readings["sink"]),
         )
 

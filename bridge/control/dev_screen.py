@@ -43,7 +43,7 @@ class DevScreen:
             steps=(),
             boxes=(
                 stage_box("connector", f"table {tables}", "changes", readings["connector"]),
-                stage_box("processor", transforms, "changes", readings["processor"]),
+                stage_box("processor", transforms, "rows", readings["processor"]),
                 stage_box("sink", f"Delta {datasets}", "rows", readings["sink"]),
             ),
             changes=(),

@@ -82,9 +82,14 @@ def configure_logging(
     level: str = "INFO",
     style: str = "auto",
     secrets: Iterable[str] = (),
+    client: bool = True,
     stream: TextIO | None = None,
 ) -> None:
-    """Send everything that is logged to `stream` (standard error), one line per event."""
+    """Send everything that is logged to `stream` (standard error), one line per event.
+
+    Without `client` what the Kafka client library mutters is left out: a command that asks once
+    says itself, in one line, what went wrong.
+    """
     stream = stream or sys.stderr
     as_json = style == "json" or (style == "auto" and not stream.isatty())
     handler = logging.StreamHandler(stream)
@@ -94,3 +99,5 @@ def configure_logging(
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    least = level if client or level == "DEBUG" else "CRITICAL"
+    logging.getLogger("librdkafka").setLevel(least)

@@ -44,7 +44,7 @@ class Reading:
 
 _COUNTS = {
     "connector": ("tailrace_connector_changes_total", "tailrace_connector_snapshot_items_total"),
-    "processor": ("tailrace_processor_changes_total",),
+    "processor": ("tailrace_processor_rows_total",),
     "sink": ("tailrace_sink_rows_total",),
 }
 _LAGS = {

@@ -71,6 +71,7 @@ def _processor(plan: Plan, settings: Settings) -> Engine:
         kafka=settings.kafka_config(),
         transform=plan.only,
         state_dir=settings.state_dir,
+        commit_interval_s=settings.freshness_s,
         replication=settings.replication,
         retention_ms=settings.retention_ms,
         accept_change=settings.accept_change,
