@@ -21,7 +21,7 @@ from bridge.connector.tables import Table, check_view_type, describe
 from bridge.connector.tasks import Feed
 from bridge.connector.work import Message
 from bridge.wire.envelope import CONTROL_KEY, Sealed
-from bridge.wire.errors import ConfigurationError
+from bridge.wire.errors import TailraceError
 from bridge.wire.namespace import NAMESPACE_PARTITION
 
 logger = logging.getLogger(__name__)
@@ -139,15 +139,16 @@ class Surveyor:
 
     def _look(self, name: str) -> None:
         order = self._orders[name]
+        survey: Survey | None = None
         try:
-            survey = self._survey(self._feeds[name], order)
-            problem = ""
-        except Failure as failure:
-            survey, problem = None, str(failure)
-            logger.warning("survey failed", extra={"table": name, "cause": problem})
-        except ConfigurationError as error:
-            survey, problem = None, str(error)
-            logger.warning("table can't be replicated", extra={"table": name, "cause": problem})
+            survey, problem = self._survey(self._feeds[name], order)
+        except (Failure, TailraceError) as error:
+            problem = str(error)
+        except Exception as error:  # an answer of a form nobody knows must not end the looking
+            logger.exception("survey failed", extra={"table": name})
+            problem = f"{type(error).__name__} while listing shards"
+        if problem:
+            logger.warning("survey incomplete", extra={"table": name, "cause": problem})
         with self._changed:
             current = self._rounds[name]
             pressing = survey is None or order.childless or order.parents
@@ -162,7 +163,7 @@ class Surveyor:
             if survey is not None and self._leading:
                 self._surveys[name] = survey
 
-    def _survey(self, feed: Feed, order: Order) -> Survey | None:
+    def _survey(self, feed: Feed, order: Order) -> tuple[Survey | None, str]:
         table = describe(feed.region, feed.table)
         if not table.enabled and self._turn_on is not None:
             self._turn_on(feed.table)
@@ -174,14 +175,15 @@ class Surveyor:
             listings[stream] = self._listed(feed, stream, latest=stream == table.arn)
         arn = table.arn if table.enabled else order.known
         if arn is not None and arn != order.known and self._inconsistent(feed, listings[arn]):
-            return None
+            return None, "the first listing lacks shards that can be read"
         gone = frozenset(
             (stream, shard)
             for stream, shard in order.parents
             if all(shard != listed.shard for listed in listings.get(stream, ()))
             and not listing.exists(feed.region, stream, shard)
         )
-        return self._seen(table, arn, listings, gone)
+        off = "" if table.enabled else "the stream is off: changes are not recorded"
+        return self._seen(table, arn, listings, gone), off
 
     def _listed(self, feed: Feed, arn: str, *, latest: bool) -> tuple[Shard, ...]:
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from bridge.wire.errors import TopicError
-from bridge.wire.kafka import KafkaConfig, log_bounds, unreachable
+from bridge.wire.errors import BrokerUnreachableError, TopicError
+from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, unreachable, written_bounds
 
 logger = logging.getLogger(__name__)
 
@@ -30,21 +32,36 @@ class Tail:
         settings = kafka.consumer(group=group, enable_partition_eof=True)
         settings["fetch.wait.max.ms"] = 100
         self._consumer = Consumer(settings)
-        starts = {p: log_bounds(self._consumer, topic, p).start for p in range(partitions)}
+        self._admin = AdminClient(kafka.client())
+        starts = self._starts(range(partitions))
         self._positions = dict(starts)
         self._consumer.assign([TopicPartition(topic, p, start) for p, start in starts.items()])
+
+    def _starts(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The log's starts; a topic that was created a moment ago may have no leader yet."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                bounds = written_bounds(self._admin, self._topic, partitions)
+            except BrokerUnreachableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return {partition: found.start for partition, found in bounds.items()}
 
     def position(self, partition: int) -> int:
         """The offset up to which the partition was read, transaction markers included."""
         return self._positions[partition]
 
-    def end(self, partition: int) -> int:
-        """The partition's end now.
+    def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the partitions end now.
 
         Raises:
             BrokerUnreachableError: no answer in time.
         """
-        return log_bounds(self._consumer, self._topic, partition, timeout_s=5.0).end
+        bounds = written_bounds(self._admin, self._topic, partitions, timeout_s=5.0)
+        return {partition: found.end for partition, found in bounds.items()}
 
     def poll(self, timeout_s: float, apply: Callable[[bytes, bytes | None], object]) -> int:
         """Hand over what was committed since the last call; the number of records.

@@ -160,6 +160,7 @@ class SegmentTask:
         self._feed = feed
         self._bucket = bucket
         self._reader = reader
+        self.over = False
         self._identity = ScanIdentity(
             arn=reader.generation.arn,
             region=feed.region.name,
@@ -170,6 +171,7 @@ class SegmentTask:
     def step(self) -> float | None:
         """Ask once; see `fetch.Task`."""
         if self._bucket.closed or self._feed.epoch != self._reader.generation.epoch:
+            self.over = True
             return None
         if self._feed.halted:
             return _HALTED_POLL_S
@@ -184,6 +186,7 @@ class SegmentTask:
             self._feed.answered()
         if step.page is not None:
             self._bucket.put(step.page, urgent=step.finished)
+        self.over = step.finished
         return None if step.finished else step.delay_s
 
     def _failed(self, failure: Failure) -> Any:

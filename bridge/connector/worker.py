@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bridge.connector import metrics
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.bucket import Bucket, CommitPolicy, Failpoint
-from bridge.connector.checkpoints import Bump, Gap, namespace_value
+from bridge.connector.checkpoints import Bump, Gap, Generation, Segment, namespace_value
 from bridge.connector.fetch import Budget, Pool
 from bridge.connector.generation import TablePolicy, decide
 from bridge.connector.leader import Order, Surveyor, decision_messages
@@ -116,6 +116,7 @@ class Worker:
             stage="connector",
             holder=self,
         )
+        self._scans: list[SegmentTask] = []
         self.gaps: tuple[Gap, ...] = ()
         self._dirty = True
         self._planned_at = 0.0
@@ -226,18 +227,25 @@ class Worker:
             del self.ready[number]
         for number in [n for n in self._targets if n not in current]:
             del self._targets[number]
-        for number, bucket in current.items():
-            if number in self.ready or not bucket.initialised:
-                continue
-            if number not in self._targets:
-                try:
-                    self._targets[number] = self._tail.end(number)
-                except BrokerUnreachableError as error:
-                    logger.warning("asking for an end", extra={"cause": str(error)})
-                    continue
-            if self._tail.position(number) >= self._targets[number]:
+        waiting = {
+            number: bucket
+            for number, bucket in current.items()
+            if number not in self.ready and bucket.initialised
+        }
+        self._ask_ends([number for number in waiting if number not in self._targets])
+        for number, bucket in waiting.items():
+            target = self._targets.get(number)
+            if target is not None and self._tail.position(number) >= target:
                 del self._targets[number]
                 self._begin(number, bucket)
+
+    def _ask_ends(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        try:
+            self._targets.update(self._tail.ends(numbers))
+        except BrokerUnreachableError as error:
+            logger.warning("asking for the log's ends", extra={"cause": str(error)})
 
     def _begin(self, number: int, bucket: Bucket) -> None:
         bucket.composer.epochs.update(
@@ -275,16 +283,25 @@ class Worker:
             case ReadShard():
                 self._read(feed, bucket, action)
             case ScanSegment(_, generation, segment):
-                key = (generation.table, str(generation.epoch), str(segment.index))
-                if bucket.begin("scan", *key):
-                    units = self._config.scan_units_per_s
-                    reader = SegmentReader(
-                        generation,
-                        segment,
-                        units_per_s=units / generation.segments if units else None,
-                        backoff=self._config.backoff,
-                    )
-                    self._pool.add(SegmentTask(feed, bucket, reader))
+                self._scan(feed, bucket, generation, segment)
+
+    def _scan(self, feed: Feed, bucket: Bucket, generation: Generation, segment: Segment) -> None:
+        """Scan, but with no more than half of the threads: the stream must not wait for it."""
+        self._scans = [task for task in self._scans if not task.over]
+        if len(self._scans) >= max(1, self._config.threads // 2):
+            return
+        if not bucket.begin("scan", generation.table, str(generation.epoch), str(segment.index)):
+            return
+        units = self._config.scan_units_per_s
+        reader = SegmentReader(
+            generation,
+            segment,
+            units_per_s=units / generation.segments if units else None,
+            backoff=self._config.backoff,
+        )
+        task = SegmentTask(feed, bucket, reader)
+        self._scans.append(task)
+        self._pool.add(task)
 
     def _read(self, feed: Feed, bucket: Bucket, action: ReadShard) -> None:
         shard, gap = action.known.shard, action.known.gap
