@@ -1,4 +1,4 @@
-"""Dataset: the declaration of a target table. Plain data; opens nothing, imports no SDK."""
+"""Dataset and Target: what a table is to be, and whose rows it takes. Plain data, no SDK."""
 
 from __future__ import annotations
 
@@ -54,3 +54,20 @@ class Dataset:
             object.__setattr__(self, name, tuple(value))
         if self.mode != "current":
             raise ConfigurationError(f"mode={self.mode!r}", where=where, remedy="Use 'current'")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A dataset, and the DynamoDB tables whose items its rows come from.
+
+    With several tables every `_key` begins with its table; see `sinks.keys`.
+    """
+
+    dataset: Dataset
+    tables: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.tables:
+            raise ConfigurationError(
+                "no table feeds this dataset", where=f"Dataset(id={self.dataset.id!r})"
+            )

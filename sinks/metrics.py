@@ -1,0 +1,40 @@
+"""What the sink shows to Prometheus; labels are datasets, never keys or partitions."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter(
+    "tailrace_sink_rows",
+    "Rows by what became of them: upserted, deleted, stale, collapsed, floor, dead",
+    ["dataset", "kind"],
+)
+COMMITS = Counter("tailrace_sink_commits", "Data commits, by why the batch was closed", ["dataset"])
+TABLE_VERSION = Gauge("tailrace_sink_table_version", "Version of the Delta table", ["dataset"])
+LAG_SECONDS = Gauge(
+    "tailrace_sink_lag_seconds",
+    "Age of the oldest row of the last batch when it became visible; 0 when caught up",
+    ["dataset"],
+)
+COMMIT_RETRIES = Counter(
+    "tailrace_sink_commit_retries", "Commits that failed and were tried again", ["dataset"]
+)
+MERGE_SECONDS = Histogram(
+    "tailrace_sink_merge_seconds",
+    "Seconds from a closed batch to its commit",
+    ["dataset"],
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120),
+)
+LOADING = Gauge(
+    "tailrace_sink_loading",
+    "1 while a snapshot is on its way in and rows may step back",
+    ["dataset"],
+)
+BATCH_ROWS = Histogram(
+    "tailrace_sink_batch_rows",
+    "Rows of a batch, by why it was closed",
+    ["dataset", "reason"],
+    buckets=(1, 10, 100, 1_000, 10_000, 50_000, 200_000),
+)
+TABLE_FILES = Gauge("tailrace_sink_table_files", "Live files of the table", ["dataset"])
+TABLE_BYTES = Gauge("tailrace_sink_table_bytes", "Bytes of the live files", ["dataset"])

@@ -1,0 +1,103 @@
+"""What a commit will do, decided from a batch and what the table's ledger and tombstones say. Pure.
+
+In this order: rows below their table's floor are left over from older epochs and dropped; of each
+key the newest row stays; an upsert that is older than its key's tombstone is stale. Deletes always
+go to the merge: only it knows whether there is a row. A tombstone of the same version does not hold
+an upsert back, for an upsert beats a delete of equal version, in whatever order they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.wire.version import EPOCH_DIGITS
+from sinks.keys import table_of
+from sinks.ledger import Ledger
+from sinks.rows import Batch, Row, Unfit, newest_of_each_key
+from sinks.tombstones import Tombstone
+
+TombstoneVersion = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes to merge, tombstones to write before, and what was left out and why.
+
+    `newest` are the epochs of what goes in, by source table; `unfit` rows whose key names no table.
+    """
+
+    upserts: Sequence[Row]
+    deletes: Sequence[Row]
+    tombstones: Sequence[Tombstone]
+    newest: Mapping[str, int]
+    unfit: Sequence[Unfit]
+    below_floor: int
+    collapsed: int
+    stale: int
+
+
+def plan_commit(
+    batch: Batch,
+    ledger: Ledger,
+    tables: Sequence[str],
+    tombstone_version: TombstoneVersion,
+    set_aside: Collection[tuple[int, int]] = (),
+) -> Plan:
+    """The plan for a batch; rows at a place in `set_aside` are dead letters already."""
+    rows = batch.rows
+    if set_aside:
+        rows = [row for row in rows if row.place not in set_aside]
+    current, unfit, below_floor = _above_floor(rows, ledger, tables)
+    newest = newest_of_each_key(current)
+    upserts, deletes, stale = [], [], 0
+    for row in newest.values():
+        if row.deleted:
+            deletes.append(row)
+        elif row.version < tombstone_version(row.key):
+            stale += 1
+        else:
+            upserts.append(row)
+    return Plan(
+        upserts=upserts,
+        deletes=deletes,
+        tombstones=[_tombstone(row, tables) for row in deletes],
+        newest=_newest_epochs(upserts, tables),
+        unfit=unfit,
+        below_floor=below_floor,
+        collapsed=len(current) - len(newest),
+        stale=stale,
+    )
+
+
+def _above_floor(
+    rows: Sequence[Row], ledger: Ledger, tables: Sequence[str]
+) -> tuple[Sequence[Row], list[Unfit], int]:
+    if len(tables) == 1:
+        floor = ledger.feeds[tables[0]].floor
+        kept = [row for row in rows if row.version >= floor] if floor else rows
+        return kept, [], len(rows) - len(kept)
+    kept, unfit = [], []
+    for row in rows:
+        table = table_of(row.key, tables)
+        if table is None:
+            reason = "_key begins with none of the tables that feed the dataset"
+            unfit.append(Unfit(row.message, row.fingerprint, "WireError", reason))
+        elif row.version >= ledger.feeds[table].floor:
+            kept.append(row)
+    return kept, unfit, len(rows) - len(kept) - len(unfit)
+
+
+def _tombstone(row: Row, tables: Sequence[str]) -> Tombstone:
+    partition, offset = row.place
+    table = table_of(row.key, tables) or ""
+    return Tombstone(row.key, row.version, table, partition, offset, row.origin_offset)
+
+
+def _newest_epochs(rows: Iterable[Row], tables: Sequence[str]) -> dict[str, int]:
+    newest: dict[str, str] = {}
+    for row in rows:
+        table = table_of(row.key, tables) or ""
+        if row.version > newest.get(table, ""):
+            newest[table] = row.version
+    return {table: int(version[:EPOCH_DIGITS]) for table, version in newest.items()}

@@ -1,0 +1,222 @@
+"""A Delta table as the sink sees it: snapshots, and commits that hold only on the one they saw.
+
+Every commit is made with no retries: delta-rs would otherwise rebase it onto a snapshot nobody has
+looked at, and its own conflict checks let stale removes and doubled keys through. So a commit lands
+exactly one version after its snapshot, or fails. What failed may all the same have landed (the
+answer got lost); only a fresh snapshot tells. Hooks after the commit are off for the same reason:
+maintenance is somebody's own step.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import TableNotFoundError
+from deltalake.writer import write_deltalake
+
+from bridge.wire.errors import TailraceError
+
+logger = logging.getLogger(__name__)
+
+SNAPSHOT_PROPERTY = "tailrace.snapshot"
+NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+class TableError(TailraceError):
+    """The lake did not answer or refused; whether the commit landed, a fresh snapshot tells."""
+
+    retryable = True
+
+
+@contextmanager
+def lake_errors(where: str) -> Iterator[None]:
+    """Whatever the Delta library raises, as one kind of error with one line of cause.
+
+    It raises bare `Exception`s too, and nothing in their types tells what landed from what did not.
+    """
+    try:
+        yield
+    except TailraceError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TableError(text, where=where) from error
+
+
+def commit_properties(transactions: Mapping[str, int]) -> CommitProperties:
+    """Properties of every commit of ours."""
+    return CommitProperties(
+        max_commit_retries=0,
+        app_transactions=[Transaction(name, value) for name, value in transactions.items()],
+    )
+
+
+class Snapshot:
+    """One version of the table; commits made through it become the next version, or fail."""
+
+    def __init__(self, delta: DeltaTable) -> None:
+        self.delta = delta
+        self.version: int = delta.version()
+        self.uri: str = delta.table_uri
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns and types."""
+        return pa.schema(self.delta.schema().to_arrow())
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Table properties."""
+        found: dict[str, str] = self.delta.metadata().configuration
+        return found
+
+    def transaction(self, name: str) -> int | None:
+        """The recorded value of an app transaction."""
+        with lake_errors(self.uri):
+            found: int | None = self.delta.transaction_version(name)
+            return found
+
+    def files(self) -> pa.Table:
+        """The live files with sizes, row counts and key bounds, where they are known."""
+        with lake_errors(self.uri):
+            return pa.table(self.delta.get_add_actions(flatten=True))
+
+    def lacks(self, sorted_keys: Sequence[str]) -> bool:
+        """Whether no live file can hold any of the keys, by the files' own bounds."""
+        files = self.files()
+        if not files.num_rows or not sorted_keys:
+            return True
+        if "min._key" not in files.column_names:
+            return False
+        bounds = zip(files["min._key"].to_pylist(), files["max._key"].to_pylist(), strict=True)
+        return all(
+            low is not None and high is not None and _none_between(sorted_keys, low, high)
+            for low, high in bounds
+        )
+
+    def commit_transactions(self, transactions: Mapping[str, int]) -> None:
+        """A commit of app transactions alone."""
+        with lake_errors(self.uri):
+            self.delta.create_write_transaction(
+                [],
+                "append",
+                self.delta.schema(),
+                commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def append(self, rows: pa.Table, transactions: Mapping[str, int]) -> None:
+        """Add rows. The caller knows that no live row has their keys."""
+        with lake_errors(self.uri):
+            write_deltalake(
+                self.delta,
+                rows,
+                mode="append",
+                commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def delete(self, predicate: str, transactions: Mapping[str, int]) -> bool:
+        """Delete rows; whether there was a commit (none is made when no row matches)."""
+        with lake_errors(self.uri):
+            done = self.delta.delete(
+                predicate,
+                commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+        return bool(done["num_removed_files"])
+
+    def add_columns(self, fields: Sequence[pa.Field]) -> None:
+        """New columns, NULL in the rows there are."""
+        with lake_errors(self.uri):
+            self.delta.alter.add_columns(
+                DeltaSchema.from_arrow(pa.schema(fields)).fields,
+                commit_properties=commit_properties({}),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def set_property(self, name: str, value: str) -> None:
+        """Set a table property."""
+        with lake_errors(self.uri):
+            self.delta.alter.set_table_properties(
+                {name: value},
+                raise_if_not_exists=False,
+                commit_properties=commit_properties({}),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+
+def _none_between(sorted_keys: Sequence[str], low: str, high: str) -> bool:
+    at = bisect_left(sorted_keys, low)
+    return at == len(sorted_keys) or sorted_keys[at] > high
+
+
+class TableStore:
+    """Opens and creates one table.
+
+    Args:
+        uri: local path or `s3://…`; others are handed to delta-rs as they are.
+        storage_options: as delta-rs takes them; never logged.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
+        self.uri = uri
+        self.storage_options = dict(storage_options)
+
+    def open(self) -> Snapshot | None:
+        """A fresh snapshot; None if there is no table."""
+        with lake_errors(self.uri):
+            try:
+                return Snapshot(DeltaTable(self.uri, storage_options=self.storage_options))
+            except TableNotFoundError:
+                return None
+
+    def create(
+        self,
+        schema: pa.Schema,
+        *,
+        name: str,
+        description: str,
+        properties: Mapping[str, str],
+    ) -> None:
+        """Create the table, empty. Fails if somebody else just did."""
+        with lake_errors(self.uri):
+            DeltaTable.create(
+                self.uri,
+                DeltaSchema.from_arrow(schema),
+                mode="error",
+                name=name,
+                description=description or None,
+                configuration=dict(properties),
+                storage_options=self.storage_options,
+                raise_if_key_not_exists=False,
+                commit_properties=commit_properties({}),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+
+def lake_storage_options(lake: str, options: Mapping[str, str]) -> dict[str, str]:
+    """The options delta-rs gets for this lake: on S3 commits are conditional puts."""
+    if not lake.startswith(("s3://", "s3a://")):
+        return dict(options)
+    found = {"aws_conditional_put": "etag", **options}
+    given = {name.lower(): value for name, value in options.items()}
+    if given.get("aws_endpoint_url", "").startswith("http://") and "aws_allow_http" not in given:
+        found["AWS_ALLOW_HTTP"] = "true"
+    return found
+
+
+def dataset_uri(lake: str, dataset: str) -> str:
+    """Where the table of a dataset lies."""
+    return f"{lake.rstrip('/')}/{dataset}"
+
+
+def tombstones_uri(lake: str, dataset: str) -> str:
+    """Where its tombstones lie."""
+    return f"{lake.rstrip('/')}/_tailrace/{dataset}/tombstones"
