@@ -90,8 +90,12 @@ def _sink(plan: Plan, settings: Settings) -> Engine:
         lake=settings.lake_uri(),
         storage_options=settings.storage_options(),
         freshness_s=settings.freshness_s,
+        buckets=settings.buckets,
+        replication=settings.replication,
+        retention_ms=settings.retention_ms,
+        failpoint=failpoint(settings.fail),
     )
-    engine: Engine = service.Sink(config, failpoint=failpoint(settings.fail))
+    engine: Engine = service.Sink(config)
     return engine
 
 
