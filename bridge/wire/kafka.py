@@ -28,6 +28,15 @@ REQUEST_TIMEOUT_S = 20.0
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 SESSION_TIMEOUT_MS = 10_000
 TRANSACTION_TIMEOUT_MS = 15_000
+# What a broker answers for a moment about a topic just created or a leader just elected.
+SETTLING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+SETTLE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +155,17 @@ def written_bounds(
         )
         return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
 
-    try:
-        starts, ends = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
-    except KafkaException as error:
-        raise unreachable(error, topic) from error
-    return {p: LogBounds(starts[p], ends[p]) for p in starts}
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while True:
+        try:
+            starts, ends = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
+        except KafkaException as error:
+            # The admin client, unlike a consumer, does not ask again by itself.
+            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
+                raise unreachable(error, topic) from error
+            time.sleep(0.1)
+        else:
+            return {p: LogBounds(starts[p], ends[p]) for p in starts}
 
 
 def unreachable(error: KafkaException, where: str) -> BrokerUnreachableError:

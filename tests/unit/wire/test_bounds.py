@@ -1,0 +1,56 @@
+"""Bounds of a log whose leader is not settled yet: asked again, but not for ever."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from bridge.wire import kafka
+from bridge.wire.errors import BrokerUnreachableError
+from bridge.wire.kafka import LogBounds, written_bounds
+
+
+class Admin:
+    """Answers each request about offsets with the next of `answers`, the last one for ever."""
+
+    def __init__(self, *answers: int | KafkaException) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[Any, Future[Any]]:
+        self.asked += 1
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        future: Future[Any] = Future()
+        if isinstance(answer, KafkaException):
+            future.set_exception(answer)
+        else:
+            future.set_result(TopicPartition("t", 0, answer))
+        return dict.fromkeys(places, future)
+
+
+def failing(code: int) -> KafkaException:
+    return KafkaException(KafkaError(code))
+
+
+def test_broker_that_is_not_the_leader_yet_is_asked_again() -> None:
+    unsettled = failing(KafkaError.NOT_LEADER_FOR_PARTITION)
+    client = Admin(unsettled, 3, unsettled, 3, 9)
+    assert written_bounds(client, "t", [0]) == {0: LogBounds(3, 9)}
+
+
+def test_topic_that_stays_absent_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "SETTLE_TIMEOUT_S", 0.15)
+    client = Admin(failing(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    with pytest.raises(BrokerUnreachableError, match="t: "):
+        written_bounds(client, "t", [0])
+    assert client.asked > 1
+
+
+def test_other_failures_are_told_at_once() -> None:
+    client = Admin(failing(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(BrokerUnreachableError):
+        written_bounds(client, "t", [0])
+    assert client.asked == 1
