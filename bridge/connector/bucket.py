@@ -11,18 +11,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.connector import metrics
+from bridge.connector.backlog import Backlog
 from bridge.connector.backoff import Backoff
 from bridge.connector.fetch import Budget
 from bridge.connector.work import (
     Composer,
-    EpochMark,
     Marks,
     Message,
     SegmentPage,
@@ -77,19 +76,15 @@ class Bucket:
     ) -> None:
         self.number = composer.bucket
         self.composer = composer
-        self.pending: set[bytes] = set()  # keys of marks handed over and not read back yet
+        self.backlog = Backlog(composer)
         self.committed_at = time.monotonic()
         self.failing_since: float | None = None
-        self._begun: set[tuple[str, ...]] = set()
         self._transactional_id = f"{kafka.namespace}.connector.{self.number}"
         self._kafka = kafka
         self._policy = policy
         self._budget = budget
         self._fenced = fenced
         self._failpoint = failpoint
-        self._queue: deque[Work] = deque()
-        self._queued_bytes = 0
-        self._urgent = False
         self._changed = threading.Condition()
         self._initialised = threading.Event()
         self._stopping = False
@@ -114,35 +109,17 @@ class Bucket:
 
     def put(self, work: Work, *, urgent: bool = False) -> None:
         """Have work committed, in the order it is put; dropped when the bucket is closed."""
-        size_bytes = size_of(work)
         with self._changed:
             if self.closed:
                 return
-            self._budget.take(size_bytes)
-            self._queue.append(work)
-            self._queued_bytes += size_bytes
-            self._urgent |= urgent
+            self._budget.take(size_of(work))
+            self.backlog.put(work, urgent=urgent)
             self._changed.notify()
 
     def mark(self, messages: Sequence[Message]) -> None:
         """Commit records without changes at once, and remember their keys as pending."""
-        ours = (m.key for m in messages if m.topic == self.composer.checkpoints)
-        self.pending.update(key for key in ours if key is not None)
+        self.backlog.expect(messages)
         self.put(Marks(tuple(messages)), urgent=True)
-
-    def claim(self, key: bytes) -> bool:
-        """Make a checkpoint key pending; False if it is already."""
-        if key in self.pending:
-            return False
-        self.pending.add(key)
-        return True
-
-    def begin(self, *what: str) -> bool:
-        """Note that something is under way in this bucket, for its life; False if it is already."""
-        if what in self._begun:
-            return False
-        self._begun.add(what)
-        return True
 
     def finish(self) -> None:
         """Take nothing more; what was handed over is committed if that goes quickly."""
@@ -208,60 +185,41 @@ class Bucket:
         """What goes into the next transaction; [] when the bucket is closed and nothing is left."""
         with self._changed:
             while not self._due():
-                if self.closed and not self._queue:
+                if self.closed and not self.backlog:
                     return []
                 self._changed.wait(self._wait_s())
-            if self._dropped:
-                return []
-            return self._take()
+            return [] if self._dropped else self.backlog.take(self._policy.bytes_max)
 
     def _due(self) -> bool:
         if self._dropped:
             return True
-        if not self._queue:
+        if not self.backlog:
             return False
         return (
             self._stopping
-            or self._urgent
-            or self._queued_bytes >= self._policy.bytes_max
+            or self.backlog.urgent
+            or self.backlog.size_bytes >= self._policy.bytes_max
             or time.monotonic() - self.committed_at >= self._policy.interval_s
         )
 
     def _wait_s(self) -> float:
-        if not self._queue:
+        if not self.backlog:
             return 1.0
         return max(0.001, self.committed_at + self._policy.interval_s - time.monotonic())
 
-    def _take(self) -> list[Work]:
-        """The longest run that may share a transaction: marks and bumps go alone."""
-        first = self._queue.popleft()
-        batch, size_bytes = [first], size_of(first)
-        if isinstance(first, ShardPage | SegmentPage):
-            while self._queue and isinstance(self._queue[0], ShardPage | SegmentPage):
-                if size_bytes >= self._policy.bytes_max:
-                    break
-                work = self._queue.popleft()
-                batch.append(work)
-                size_bytes += size_of(work)
-        self._queued_bytes -= size_bytes
-        self._urgent = any(isinstance(work, Marks | EpochMark) for work in self._queue)
-        return batch
-
-    def _settled(self, batch: Iterable[Work]) -> None:
+    def _settled(self, batch: list[Work]) -> None:
         self.committed_at = time.monotonic()
         self.failing_since = None
         self._budget.give(sum(map(size_of, batch)))
+        self.backlog.settle(batch)
         for work in batch:
-            if isinstance(work, EpochMark):
-                self.composer.epochs[work.bump.arn] = work.bump.epoch
             _count(work)
 
     def _clear(self) -> None:
         with self._changed:
             self._stopping = True
-            left = sum(map(size_of, self._queue))
-            self._queue.clear()
-        self._budget.give(left)
+            held = self.backlog.clear()
+        self._budget.give(held)
 
     def _transact(self, producer: Producer, batch: list[Work]) -> None:
         """Commit the batch, however often it takes.

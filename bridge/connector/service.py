@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from bridge.connector.aws import AwsRegion
 from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.begin import Habits
 from bridge.connector.bucket import CommitPolicy
 from bridge.connector.generation import TablePolicy
 from bridge.connector.status import gap_line
@@ -211,12 +212,14 @@ class Connector:
                 interval_s=config.transaction_interval_s,
                 bytes_max=max(1024 * 1024, config.buffer_bytes // 4),
             ),
-            pace=PollPace(idle_s=config.poll_idle_s),
             threads=config.threads,
             buffer_bytes=config.buffer_bytes,
             survey_interval_s=config.survey_interval_s,
-            scan_units_per_s=config.scan_units_per_s,
-            backoff=Backoff(),
+            habits=Habits(
+                pace=PollPace(idle_s=config.poll_idle_s),
+                backoff=Backoff(),
+                scan_units_per_s=config.scan_units_per_s,
+            ),
         )
 
 

@@ -15,21 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bridge.connector import metrics
-from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.begin import Habits, begin
 from bridge.connector.bucket import Bucket, CommitPolicy, Failpoint
-from bridge.connector.checkpoints import Bump, Gap, Generation, Segment, namespace_value
+from bridge.connector.checkpoints import Gap, namespace_value
 from bridge.connector.fetch import Budget, Pool
 from bridge.connector.generation import TablePolicy, decide
 from bridge.connector.leader import Order, Surveyor, decision_messages
-from bridge.connector.plan import (
-    Action,
-    BumpEpoch,
-    PlaceShard,
-    ReadShard,
-    ScanSegment,
-    halted,
-    plan_table,
-)
+from bridge.connector.plan import Action, ScanSegment, halted, plan_table
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
@@ -59,12 +51,10 @@ class WorkerConfig:
     buckets: int
     partitions: Mapping[str, int]
     commit: CommitPolicy
-    pace: PollPace
     threads: int
     buffer_bytes: int
     survey_interval_s: float
-    scan_units_per_s: float | None
-    backoff: Backoff
+    habits: Habits
 
 
 class Worker:
@@ -215,8 +205,8 @@ class Worker:
     def _apply(self, key: bytes, value: bytes | None) -> None:
         self._dirty |= self.view.apply(key, value)
         for bucket in self.ready.values():
-            if key in bucket.pending:
-                bucket.pending.discard(key)
+            if key in bucket.backlog.pending:
+                bucket.backlog.pending.discard(key)
                 self._dirty = True
 
     def _take_over(self) -> None:
@@ -270,60 +260,29 @@ class Worker:
 
     def _act(self, feed: Feed, action: Action) -> None:
         bucket = self.ready[action.bucket]
-        match action:
-            case BumpEpoch(number, arn, epoch):
-                bump = Bump(arn=arn, bucket=number, epoch=epoch)
-                if bucket.claim(bump.key()):
-                    bucket.put(EpochMark(bump), urgent=True)
-            case PlaceShard(_, known):
-                shard = known.shard
-                page = ShardPage(table=feed.table, arn=shard.arn, shard=shard.shard)
-                if bucket.begin("place", shard.arn, shard.shard):
-                    bucket.put(page, urgent=True)
-            case ReadShard():
-                self._read(feed, bucket, action)
-            case ScanSegment(_, generation, segment):
-                self._scan(feed, bucket, generation, segment)
+        if isinstance(action, ScanSegment) and not self._may_scan():
+            return
+        match begin(action, feed.table, bucket.backlog, self._config.habits, time.time()):
+            case ShardReader() as reader:
+                self._pool.add(ShardTask(feed, bucket, reader))
+            case SegmentReader() as reader:
+                task = SegmentTask(feed, bucket, reader)
+                self._scans.append(task)
+                self._pool.add(task)
+            case EpochMark() | ShardPage() as work:
+                bucket.put(work, urgent=True)
+            case None:
+                pass
 
-    def _scan(self, feed: Feed, bucket: Bucket, generation: Generation, segment: Segment) -> None:
-        """Scan, but with no more than half of the threads: the stream must not wait for it."""
+    def _may_scan(self) -> bool:
+        """Scans take no more than half of the threads: the stream must not wait for them."""
         self._scans = [task for task in self._scans if not task.over]
-        if len(self._scans) >= max(1, self._config.threads // 2):
-            return
-        if not bucket.begin("scan", generation.table, str(generation.epoch), str(segment.index)):
-            return
-        units = self._config.scan_units_per_s
-        reader = SegmentReader(
-            generation,
-            segment,
-            units_per_s=units / generation.segments if units else None,
-            backoff=self._config.backoff,
-        )
-        task = SegmentTask(feed, bucket, reader)
-        self._scans.append(task)
-        self._pool.add(task)
-
-    def _read(self, feed: Feed, bucket: Bucket, action: ReadShard) -> None:
-        shard, gap = action.known.shard, action.known.gap
-        # One reader for the bucket's life, and one more for each gap that was repaired.
-        since = str(gap.epoch) if gap is not None else ""
-        if not bucket.begin("read", shard.arn, shard.shard, since):
-            return
-        reader = ShardReader(
-            feed.table,
-            shard,
-            action.known.position,
-            restart=action.restart,
-            pace=self._config.pace,
-            backoff=self._config.backoff,
-            now_s=time.time(),
-        )
-        self._pool.add(ShardTask(feed, bucket, reader))
+        return len(self._scans) < max(1, self._config.threads // 2)
 
     def _lead(self, bucket: Bucket) -> None:
         orders = {name: self._order(name) for name in self._feeds}
         surveys = self.surveyor.lead(orders)
-        if bucket.pending:
+        if bucket.backlog.pending:
             return
         if self.view.namespace_id is None:
             value = namespace_value(new_namespace_id())
