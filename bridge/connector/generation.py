@@ -26,12 +26,14 @@ class Survey:
     """What the leader saw of a table in AWS.
 
     `arn` is the latest stream's, None while the table has none; `age_s` how old that stream is,
-    None if unknown; `listings` complete listings by stream; `gone` shards that no listing shows and
+    None if unknown; `following` the streams after the one that is read now, oldest first, the
+    latest last; `listings` complete listings by stream; `gone` shards that no listing shows and
     that AWS does not know; `segments` into how many parts a scan is divided.
     """
 
     arn: str | None
     age_s: float | None
+    following: tuple[str, ...] = ()
     listings: Mapping[str, tuple[Shard, ...]]
     gone: frozenset[tuple[str, str]] = frozenset()
     segments: int = 8
@@ -66,9 +68,9 @@ class Decision:
 def decide(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: float) -> Decision:
     """What the leader commits next for one table."""
     table = policy.table
-    reason = _reason_to_begin(view, policy, survey, now_s)
-    if reason is not None:
-        return _begin(view, policy, survey, reason, now_s)
+    beginning = _beginning(view, policy, survey, now_s)
+    if beginning is not None and beginning.arn in survey.listings:
+        return _begin(view, policy, survey, beginning, now_s)
     generation = view.generations.get(table)
     if generation is None:
         return Decision()
@@ -78,44 +80,65 @@ def decide(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: flo
     return Decision(keep=(*found, *lost), seal=seal)
 
 
-def _reason_to_begin(
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """Why a generation begins, on which stream, and whether it scans."""
+
+    reason: str
+    arn: str
+    scans: bool
+
+
+def _beginning(
     view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: float
-) -> str | None:
-    if survey.arn is None or survey.arn not in survey.listings:
+) -> _Beginning | None:
+    latest = survey.arn
+    if latest is None:
         return None
     generation = view.generations.get(policy.table)
     if generation is None:
-        return "first start"
-    if view.requests[policy.table]:
-        return "requested"
+        return _Beginning("first start", latest, policy.snapshot)
     if view.active_gaps(policy.table):
+        # What the streams in between held is lost with the rest; the scan covers it.
         waited = now_s - generation.at_s >= REPAIR_INTERVAL_S or generation.reason != "gap"
-        return "gap" if policy.resnapshot_on_gap and waited else None
-    if survey.arn != generation.arn and policy.snapshot:
-        listed = survey.listings.get(generation.arn)
-        if listed is not None and drained(
-            view, generation.arn, frozenset(shard.shard for shard in listed)
-        ):
-            return "new stream"
+        if view.requests[policy.table]:
+            return _Beginning("requested", latest, scans=True)
+        return _Beginning("gap", latest, True) if policy.resnapshot_on_gap and waited else None
+    if policy.snapshot and _finished(view, generation, survey):
+        # Streams that were enabled and disabled again meanwhile are read too, without a scan.
+        following = survey.following[0]
+        return _Beginning("new stream", following, following == latest)
+    if view.requests[policy.table]:
+        return _Beginning("requested", generation.arn, scans=True)
     return None
 
 
+def _finished(view: CheckpointView, generation: Generation, survey: Survey) -> bool:
+    """Whether the stream has a successor and was itself read to its end."""
+    listed = survey.listings.get(generation.arn)
+    if not survey.following or listed is None:
+        return False
+    return drained(view, generation.arn, frozenset(shard.shard for shard in listed))
+
+
 def _begin(
-    view: CheckpointView, policy: TablePolicy, survey: Survey, reason: str, now_s: float
+    view: CheckpointView,
+    policy: TablePolicy,
+    survey: Survey,
+    beginning: _Beginning,
+    now_s: float,
 ) -> Decision:
     before = view.generations.get(policy.table)
-    arn = survey.arn
-    assert arn is not None
+    arn = beginning.arn
     first_of_stream = before is None or before.arn != arn
-    scans = policy.snapshot or reason in ("requested", "gap")
     young = survey.age_s is None or survey.age_s < YOUNG_STREAM_S
     generation = Generation(
         table=policy.table,
         epoch=next_epoch(before.epoch if before else None, now_s),
         arn=arn,
-        segments=survey.segments if scans else 0,
+        segments=survey.segments if beginning.scans else 0,
         consistent=before is not None or young,
-        reason=reason,
+        reason=beginning.reason,
         at_s=int(now_s),
     )
     known = view.shards[arn]
@@ -124,9 +147,9 @@ def _begin(
         Shard(arn=arn, shard=s.shard, parent=s.parent, start=s.start, first=first_of_stream)
         for s in listed
     ]
-    answered = [request.key() for request in view.requests[policy.table].values()]
+    requests = view.requests[policy.table].values() if beginning.scans else ()
     # In this order: who reads the generation has read everything that belongs to it.
-    return Decision(keep=(*shards, generation), forget=tuple(answered))
+    return Decision(keep=(*shards, generation), forget=tuple(request.key() for request in requests))
 
 
 def _discovered(view: CheckpointView, arn: str, survey: Survey) -> list[Shard]:
@@ -154,11 +177,9 @@ def _lost(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: floa
         for child, parent in unlisted_parents(view, policy.table, arn).items()
         if (arn, parent) in survey.gone
     ]
-    renewed = survey.arn is not None and survey.arn != arn and not policy.snapshot
-    if renewed and not view.active_gaps(policy.table):
-        listed = survey.listings.get(arn)
-        if listed is not None and drained(view, arn, frozenset(s.shard for s in listed)):
-            lost.append(gap("-", "the stream was disabled and enabled again, with no snapshot"))
+    repairable = policy.snapshot or view.active_gaps(policy.table)
+    if not repairable and _finished(view, generation, survey):
+        lost.append(gap("-", "the stream was disabled and enabled again, with no snapshot"))
     return lost
 
 

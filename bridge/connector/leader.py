@@ -170,11 +170,13 @@ class Surveyor:
             table = describe(feed.region, feed.table)
         if table.enabled and table.arn != order.known:
             check_view_type(table, f"table {table.name} in {feed.region.name}")
+        following = self._following(feed, order.known, table)
         listings: dict[str, tuple[Shard, ...]] = {}
-        for stream in sorted(order.streams | ({table.arn} if table.arn else set())):
+        for stream in sorted(order.streams | set(following[:1]) | _latest(table)):
             listings[stream] = self._listed(feed, stream, latest=stream == table.arn)
         arn = table.arn if table.enabled else order.known
-        if arn is not None and arn != order.known and self._inconsistent(feed, listings[arn]):
+        begins = {s for s in (*following[:1], arn) if s is not None and s != order.known}
+        if any(self._inconsistent(feed, listings[stream]) for stream in begins):
             return None, "the first listing lacks shards that can be read"
         gone = frozenset(
             (stream, shard)
@@ -182,8 +184,27 @@ class Surveyor:
             if all(shard != listed.shard for listed in listings.get(stream, ()))
             and not listing.exists(feed.region, stream, shard)
         )
-        off = "" if table.enabled else "the stream is off: changes are not recorded"
-        return self._seen(table, arn, listings, gone), off
+        survey = Survey(
+            arn=arn,
+            age_s=table.stream_age_s(time.time()),
+            following=following,
+            listings=listings,
+            gone=gone,
+            segments=table.segments(self._segments_min),
+        )
+        return survey, "" if table.enabled else "the stream is off: changes are not recorded"
+
+    def _following(self, feed: Feed, known: str | None, table: Table) -> tuple[str, ...]:
+        """The streams after the one that is read now, oldest first; none while there is none."""
+        if known is None or table.arn is None or table.arn == known:
+            return ()
+        streams = listing.list_streams(feed.region, feed.table)
+        if known in streams:
+            later = streams[streams.index(known) + 1 :]
+        else:
+            later = tuple(stream for stream in streams if stream > known)  # they end in their date
+        between = tuple(stream for stream in later if stream != table.arn)
+        return (*between, table.arn) if table.enabled else between
 
     def _listed(self, feed: Feed, arn: str, *, latest: bool) -> tuple[Shard, ...]:
         try:
@@ -193,21 +214,6 @@ class Surveyor:
                 return ()  # 24 hours after it was disabled: what was not read of it is a gap
             raise
 
-    def _seen(
-        self,
-        table: Table,
-        arn: str | None,
-        listings: Mapping[str, tuple[Shard, ...]],
-        gone: frozenset[tuple[str, str]],
-    ) -> Survey:
-        return Survey(
-            arn=arn,
-            age_s=table.stream_age_s(time.time()),
-            listings=listings,
-            gone=gone,
-            segments=table.segments(self._segments_min),
-        )
-
     def _inconsistent(self, feed: Feed, listed: tuple[Shard, ...]) -> bool:
         """Whether a shard that can be read is missing: its child would be begun before it."""
         names = {shard.shard for shard in listed}
@@ -216,6 +222,10 @@ class Surveyor:
         if missing:
             logger.info("incomplete listing", extra={"table": feed.table, "missing": len(missing)})
         return bool(missing)
+
+
+def _latest(table: Table) -> set[str]:
+    return {table.arn} if table.arn and table.enabled else set()
 
 
 def decision_messages(decision: Decision, checkpoints: str, changes: str, of: int) -> list[Message]:

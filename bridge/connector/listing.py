@@ -52,6 +52,26 @@ def list_shards(region: AwsRegion, arn: str, stop: threading.Event) -> tuple[Sha
     raise Failure(Trouble.UNAVAILABLE, "a listing of shards without an end")
 
 
+def list_streams(region: AwsRegion, table: str) -> tuple[str, ...]:
+    """The ARNs of a table's streams that can still be read, oldest first.
+
+    Raises:
+        Failure: a page could not be had.
+    """
+    labels: dict[str, str] = {}
+    more: dict[str, str] = {}
+    for _ in range(_PAGES_MAX):
+        answer = region.ask(region.streams_client.list_streams, TableName=table, **more)
+        for stream in answer.get("Streams") or ():
+            if stream.get("TableName", table) == table:
+                labels[stream["StreamArn"]] = str(stream.get("StreamLabel", ""))
+        last = answer.get("LastEvaluatedStreamArn")
+        if not last or more.get("ExclusiveStartStreamArn") == last:
+            break
+        more = {"ExclusiveStartStreamArn": last}
+    return tuple(sorted(labels, key=lambda arn: (labels[arn], arn)))
+
+
 def list_children(region: AwsRegion, arn: str, shard: str) -> tuple[tuple[str, str | None], ...]:
     """Shards that continue this one, `(shard, start)`; () where the service can't filter.
 

@@ -1,0 +1,563 @@
+"""Seeded schedules over the connector's pure decisions: splits, kills, zombies, bumps, rebalances.
+
+The world is the fake DynamoDB with a virtual clock, Kafka a model of its transactions (`log`), the
+workers run the connector's own view, plan, readers and composer. One seed is one schedule; whatever
+it does, each version of each item must come out once and in order.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.connector.backlog import Backlog
+from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.begin import Habits, begin
+from bridge.connector.checkpoints import Gap, Request, Shard
+from bridge.connector.failures import Failure, classify
+from bridge.connector.generation import Survey, TablePolicy, decide
+from bridge.connector.leader import decision_messages
+from bridge.connector.plan import halted, plan_table
+from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
+from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.connector.segment import SegmentReader
+from bridge.connector.shards import unlisted_parents
+from bridge.connector.view import CheckpointView
+from bridge.connector.work import Composer, Marks, Message
+from bridge.wire.namespace import NAMESPACE_PARTITION
+from tests.fakes.dynamodb import AwsError, NoAnswerError, VirtualClock, World
+from tests.fault.log import FencedError, SimKafka, SimProducer
+
+TABLE = "orders"
+BUCKETS = 3
+PARTITIONS = 2
+CHECKPOINTS = "checkpoints"
+CHANGES = "changes"
+KEYS = 12
+_HABITS = Habits(pace=PollPace(), backoff=Backoff())
+
+
+@dataclass(slots=True)
+class Owned:
+    """A bucket as one worker holds it; `target` is the end to be read before it may be used."""
+
+    producer: SimProducer
+    backlog: Backlog
+    target: int
+    readers: list[ShardReader] = field(default_factory=list)
+    segments: list[SegmentReader] = field(default_factory=list)
+
+
+class SimWorker:
+    """One connector process: its view, which may lag, and the buckets it thinks it owns."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.view = CheckpointView()
+        self.positions = [0] * BUCKETS
+        self.owned: dict[int, Owned] = {}
+        self.survey: Survey | None = None
+
+    def acquire(self, bucket: int) -> None:
+        """Become the owner: fence the one before, then read the partition to its end."""
+        kafka = self.simulation.kafka
+        producer = kafka.init(f"bucket-{bucket}")
+        composer = Composer(
+            bucket=bucket,
+            checkpoints=CHECKPOINTS,
+            changes={TABLE: CHANGES},
+            dead_letters="dead",
+        )
+        target = kafka.end((CHECKPOINTS, bucket))
+        self.owned[bucket] = Owned(producer, Backlog(composer), target)
+
+    def ready(self) -> dict[int, Owned]:
+        """Buckets whose partition was read to the end after the fencing."""
+        ready = {b: o for b, o in self.owned.items() if self.positions[b] >= o.target}
+        for bucket, owned in ready.items():
+            if owned.target >= 0:
+                bumps = self.view.bumps.items()
+                epochs = {arn: found[bucket] for arn, found in bumps if bucket in found}
+                owned.backlog.composer.epochs.update(epochs)
+                owned.target = -1
+        return ready
+
+    def tail(self, bucket: int, most: int) -> None:
+        """Read some committed checkpoints of one partition."""
+        place = (CHECKPOINTS, bucket)
+        messages, self.positions[bucket] = self.simulation.kafka.read(
+            place, self.positions[bucket], most
+        )
+        for message in messages:
+            assert message.key is not None
+            self.view.apply(message.key, message.value)
+            for owned in self.owned.values():
+                owned.backlog.pending.discard(message.key)
+
+    def plan(self) -> None:
+        """Begin what the plan wants in the buckets that are ready."""
+        ready = self.ready()
+        now_s = self.simulation.world.clock.now()
+        for action in plan_table(self.view, TABLE, frozenset(ready), BUCKETS):
+            owned = ready[action.bucket]
+            match begin(action, TABLE, owned.backlog, _HABITS, now_s):
+                case ShardReader() as reader:
+                    owned.readers.append(reader)
+                case SegmentReader() as reader:
+                    owned.segments.append(reader)
+                case None:
+                    pass
+                case work:
+                    owned.backlog.put(work)
+
+    def lead(self) -> None:
+        """What the owner of bucket 0 does: look, decide, write."""
+        leader = self.ready().get(NAMESPACE_PARTITION)
+        if leader is None:
+            self.survey = None
+            return
+        if self.survey is None or self.simulation.draw.random() < 0.5:
+            self.survey = self.simulation.look(self.view)
+        if self.survey is None or leader.backlog.pending:
+            return
+        now_s = self.simulation.world.clock.now()
+        decision = decide(self.view, self.simulation.policy, self.survey, now_s)
+        if not decision.empty:
+            messages = decision_messages(decision, CHECKPOINTS, CHANGES, PARTITIONS)
+            leader.backlog.expect(messages)
+            leader.backlog.put(Marks(tuple(messages)))
+
+    def read(self, owned: Owned) -> None:
+        """One step of one reader or segment of a bucket."""
+        generation = self.view.generations.get(TABLE)
+        if generation is None or halted(self.view, TABLE):
+            return
+        draw = self.simulation.draw
+        if owned.segments and draw.random() < 0.4:
+            segment = draw.choice(owned.segments)
+            if segment.generation.epoch != generation.epoch:
+                owned.segments.remove(segment)
+            else:
+                self._scan(owned, segment)
+        elif owned.readers:
+            reader = draw.choice(owned.readers)
+            if reader.shard.arn != generation.arn:
+                owned.readers.remove(reader)
+            else:
+                self._read(owned, reader)
+
+    def _read(self, owned: Owned, reader: ShardReader) -> None:
+        try:
+            step = self.simulation.ask(reader)
+        except Failure as failure:
+            step = reader.failed(failure, 0.5)
+        if step.page is not None:
+            owned.backlog.put(step.page)
+        if step.gap is not None:
+            gap = Gap(
+                table=TABLE,
+                arn=reader.shard.arn,
+                shard=reader.shard.shard,
+                epoch=owned.backlog.composer.epochs[reader.shard.arn],
+                after=reader.read_to,
+                cause=step.gap,
+                at_s=int(self.simulation.world.clock.now()),
+            )
+            message = owned.backlog.composer.checkpoint(gap.key(), gap.value())
+            owned.backlog.expect([message])
+            owned.backlog.put(Marks((message,)))
+        if step.finished:
+            owned.readers.remove(reader)
+
+    def _scan(self, owned: Owned, reader: SegmentReader) -> None:
+        ask = reader.request()
+        identity = ScanIdentity(
+            arn=reader.generation.arn,
+            region="sim",
+            epoch=reader.generation.epoch,
+            key_names=("id",),
+        )
+        parameters: dict[str, Any] = {
+            "TableName": TABLE,
+            "Segment": ask.segment,
+            "TotalSegments": ask.segments,
+            "ConsistentRead": ask.consistent,
+            "Limit": 3,
+        }
+        start = reader.segment.start
+        if start is not None:
+            parameters["ExclusiveStartKey"] = _json(start)
+        try:
+            body = self.simulation.call("Scan", **parameters)
+        except Failure as failure:
+            reader.failed(failure, 0.5)
+            return
+        step = reader.received(decode_scan(body, identity, int(self.simulation.world.clock.now())))
+        if step.page is not None:
+            owned.backlog.put(step.page)
+        if step.finished:
+            owned.segments.remove(reader)
+
+    def commit(self, bucket: int, *, die_after: int | None = None) -> None:
+        """One transaction; `die_after` so many messages the process is gone.
+
+        Raises:
+            FencedError: another worker owns the bucket.
+        """
+        owned, kafka = self.owned[bucket], self.simulation.kafka
+        batch = owned.backlog.take(self.simulation.draw.choice([1, 10**9]))
+        if not batch:
+            return
+        kafka.begin(owned.producer)
+        now_s = self.simulation.world.clock.now()
+        for count, message in enumerate(owned.backlog.composer.compose(batch, now_s)):
+            if count == die_after:
+                return
+            kafka.produce(owned.producer, message, partition_of(message))
+        if die_after is None:
+            kafka.commit(owned.producer)
+            owned.backlog.settle(batch)
+
+
+def partition_of(message: Message) -> int:
+    """The partition a message goes to: its own, or its key's."""
+    if message.partition is not None:
+        return message.partition
+    return zlib.crc32(message.key or b"") % PARTITIONS
+
+
+def _json(text: str) -> Any:
+    import orjson
+
+    return orjson.loads(text)
+
+
+class Simulation:
+    """One schedule.
+
+    Args:
+        seed: everything follows from it.
+        trims: let DynamoDB trim what was not read; the source repairs gaps by itself then.
+    """
+
+    def __init__(self, seed: int, *, trims: bool = False) -> None:
+        self.draw = random.Random(f"schedule {seed}")
+        self.world = World(
+            clock=VirtualClock(),
+            seed=seed,
+            shards=self.draw.randrange(1, 4),
+            empty_page_rate=0.1,
+            final_batch="mixed",
+            null_iterator="mixed",
+            stale_reads_s=self.draw.choice([0.0, 2.0]),
+        )
+        self.world.create_table(TABLE)
+        self.world.clock.advance(3600)
+        self.kafka = SimKafka()
+        self.policy = TablePolicy(table=TABLE, resnapshot_on_gap=trims)
+        self.trims = trims
+        self.workers = [SimWorker(self) for _ in range(3)]
+        self.zombies: list[SimWorker] = []
+        self.written = 0
+        self.steps: list[str] = []
+        for _ in range(self.draw.randrange(0, 20)):
+            self.write()
+        for bucket in range(BUCKETS):
+            self.draw.choice(self.workers).acquire(bucket)
+
+    # What the workers ask.
+
+    def call(self, name: str, **request: Any) -> bytes:
+        """A call to AWS as the raw client makes it."""
+        try:
+            return self.world.answer(name, request).body
+        except AwsError as error:
+            raise Failure(classify(error.status, error.type_name), error.code) from None
+        except NoAnswerError as error:
+            raise Failure(classify(500, ""), str(error)) from None
+
+    def ask(self, reader: ShardReader) -> Step:
+        """Carry out one request of a reader."""
+        match reader.request():
+            case OpenIterator(arn, shard, kind, sequence):
+                more = {"SequenceNumber": sequence} if sequence is not None else {}
+                body = self.call(
+                    "GetShardIterator", StreamArn=arn, ShardId=shard, ShardIteratorType=kind, **more
+                )
+                return reader.opened(_json(body.decode())["ShardIterator"])
+            case GetRecords(iterator):
+                limit = self.draw.choice([1, 3, 1000])
+                body = self.call("GetRecords", ShardIterator=iterator, Limit=limit)
+                return reader.received(decode_records(body, "id", reader.read_to))
+            case ListChildren(arn, shard):
+                listed = self.list_shards(arn)
+                return reader.listed(tuple((s.shard, s.start) for s in listed if s.parent == shard))
+
+    def list_shards(self, arn: str) -> list[Shard]:
+        """A complete listing, lies included."""
+        body = _json(self.call("DescribeStream", StreamArn=arn).decode())
+        return [
+            Shard(
+                arn=arn,
+                shard=shard["ShardId"],
+                parent=shard.get("ParentShardId"),
+                start=shard["SequenceNumberRange"]["StartingSequenceNumber"],
+            )
+            for shard in body["StreamDescription"]["Shards"]
+        ]
+
+    def exists(self, arn: str, shard: str) -> bool:
+        """Whether AWS knows a shard, whatever its listings show."""
+        try:
+            self.call(
+                "GetShardIterator", StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+            )
+        except Failure:
+            return False
+        return True
+
+    def look(self, view: CheckpointView) -> Survey | None:
+        """What a leader sees of the table; None where it has to look again."""
+        table = _json(self.call("DescribeTable", TableName=TABLE).decode())["Table"]
+        latest: str = table["LatestStreamArn"]
+        generation = view.generations.get(TABLE)
+        known = generation.arn if generation else None
+        streams = _json(self.call("ListStreams", TableName=TABLE).decode())["Streams"]
+        arns = sorted(stream["StreamArn"] for stream in streams)
+        following = tuple(arns[arns.index(known) + 1 :]) if known else ()
+        wanted = {latest, known, *following[:1]} - {None}
+        listings = {arn: tuple(self.list_shards(arn)) for arn in wanted if arn}
+        for arn in {latest, *following[:1]} - {known}:
+            names = {shard.shard for shard in listings[arn]}
+            absent = {s.parent for s in listings[arn] if s.parent and s.parent not in names}
+            if any(self.exists(arn, parent) for parent in absent):
+                return None
+        parents = set(unlisted_parents(view, TABLE, known).values()) if known else set()
+        gone = frozenset((known, p) for p in parents if known and not self.exists(known, p))
+        return Survey(
+            arn=latest,
+            age_s=3600.0,
+            following=following,
+            listings=listings,
+            gone=gone,
+            segments=BUCKETS,
+        )
+
+    # What happens to them.
+
+    def write(self) -> None:
+        """Somebody changes an item."""
+        key = {"id": {"S": f"k{self.draw.randrange(KEYS)}"}}
+        if self.draw.random() < 0.2:
+            self.world.delete(TABLE, key)
+        else:
+            self.written += 1
+            self.world.put(TABLE, {**key, "n": {"N": str(self.written)}})
+
+    def step(self) -> None:
+        """One thing happens."""
+        self.world.clock.advance(self.draw.random())
+        draw, roll = self.draw, self.draw.random()
+        worker = draw.choice([*self.workers, *self.zombies])
+        if roll < 0.16:
+            self.write()
+        elif roll < 0.36:
+            worker.tail(draw.randrange(BUCKETS), draw.choice([1, 2, 50]))
+        elif roll < 0.46:
+            worker.plan()
+        elif roll < 0.50:
+            worker.lead()
+        elif roll < 0.75:
+            ready = list(worker.ready().values())
+            if ready:
+                worker.read(draw.choice(ready))
+        elif roll < 0.88:
+            self.commit(worker)
+        elif roll < 0.93:
+            self.kafka.write_marker(draw.random())
+        else:
+            self.disturb()
+
+    def commit(self, worker: SimWorker) -> None:
+        """A worker commits one of its buckets, or learns that it was fenced."""
+        ready = sorted(worker.ready())
+        if not ready:
+            return
+        bucket = self.draw.choice(ready)
+        try:
+            worker.commit(bucket)
+        except FencedError:
+            worker.owned.pop(bucket)
+            self._bury(worker)
+
+    def _bury(self, worker: SimWorker) -> None:
+        if worker in self.zombies and not worker.owned:
+            self.zombies.remove(worker)
+
+    def disturb(self) -> None:
+        """Something breaks, moves or is asked for."""
+        name = self.draw.choice(
+            ["split", "split", "rotate", "hide", "expire", "kill", "move", "zombie", "fail", "ask"]
+            + (["renew", "trim", "trim"] if self.trims else ["renew"])
+        )
+        self.steps.append(name)
+        getattr(self, f"_{name}")()
+
+    def _split(self) -> None:
+        shards = self.world.open_shards(TABLE)
+        if shards and len(shards) < 6:
+            self.world.split(self.draw.choice(shards))
+
+    def _rotate(self) -> None:
+        shards = self.world.open_shards(TABLE)
+        if shards:
+            self.world.rotate(self.draw.choice(shards))
+
+    def _hide(self) -> None:
+        shards = self.world.shards(TABLE)
+        if shards:
+            self.world.hide_shard(self.draw.choice(shards).id, self.draw.randrange(1, 4))
+
+    def _expire(self) -> None:
+        self.world.expire_iterators()
+
+    def _fail(self) -> None:
+        kind = self.draw.choice(["throttle", "server_error", "lost", "reset"])
+        self.world.fail("GetRecords", kind, times=2)  # type: ignore[arg-type]
+
+    def _ask(self) -> None:
+        if self.draw.random() < 0.3:
+            request = Request(table=TABLE, id=str(self.draw.random()), at_s=0)
+            message = Message(CHECKPOINTS, request.key(), request.value(), NAMESPACE_PARTITION)
+            self.kafka.append(message, NAMESPACE_PARTITION)
+
+    def _renew(self) -> None:
+        if self.draw.random() < 0.2:
+            update = {"TableName": TABLE}
+            self.world.call("UpdateTable", **update, StreamSpecification={"StreamEnabled": False})
+            enable = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+            self.world.clock.advance(1.0)
+            self.world.call("UpdateTable", **update, StreamSpecification=enable)
+
+    def _trim(self) -> None:
+        before_s = self.world.clock.now() - self.draw.random() * 20
+        self.world.trim(TABLE, before_s)
+
+    def _kill(self) -> None:
+        """A worker dies, perhaps inside a transaction; the others share what it had."""
+        worker = self.draw.choice(self.workers)
+        for bucket in list(worker.ready()):
+            if self.draw.random() < 0.5:
+                try:
+                    worker.commit(bucket, die_after=self.draw.randrange(0, 6))
+                except FencedError:
+                    continue
+        self.workers[self.workers.index(worker)] = fresh = SimWorker(self)
+        for bucket in sorted(worker.owned):
+            self.draw.choice([*self.workers, fresh]).acquire(bucket)
+
+    def _move(self) -> None:
+        """A rebalance: a bucket changes hands after its holder let go of it."""
+        worker = self.draw.choice(self.workers)
+        if worker.owned:
+            bucket = self.draw.choice(sorted(worker.owned))
+            worker.owned.pop(bucket)
+            self.draw.choice(self.workers).acquire(bucket)
+
+    def _zombie(self) -> None:
+        """A worker does not notice that others own its buckets now, and goes on."""
+        worker = self.draw.choice(self.workers)
+        if worker.owned and len(self.zombies) < 2:
+            self.workers[self.workers.index(worker)] = SimWorker(self)
+            self.zombies.append(worker)
+            for bucket in sorted(worker.owned):
+                self.draw.choice(self.workers).acquire(bucket)
+
+    # The end.
+
+    def run(self, steps: int) -> None:
+        """The schedule, then quiet until nothing moves any more."""
+        for _ in range(steps):
+            self.step()
+        self.world.clear_faults()
+        self.world.settings.empty_page_rate = 0.0  # type: ignore[misc]
+        self.settle()
+
+    def settle(self) -> None:
+        """Let the workers finish in turn.
+
+        Raises:
+            AssertionError: they do not come to rest.
+        """
+        for _ in range(400):
+            before = self._size()
+            for worker in self.workers:
+                self._round(worker)
+            if self._size() == before and self._rested():
+                return
+        raise AssertionError("the workers do not come to rest")
+
+    def _round(self, worker: SimWorker) -> None:
+        self.world.clock.advance(5.0)
+        while self._deciding():
+            self.kafka.write_marker(0.0)
+        for bucket in range(BUCKETS):
+            worker.tail(bucket, 10**6)
+        worker.plan()
+        worker.survey = None
+        worker.lead()
+        for bucket, owned in worker.ready().items():
+            for _ in range(4 * (len(owned.readers) + len(owned.segments))):
+                worker.read(owned)
+            while owned.backlog:
+                worker.commit(bucket)
+
+    def _deciding(self) -> bool:
+        return any(t.unmarked for t in self.kafka._deciding)
+
+    def _size(self) -> int:
+        return sum(len(log) for log in self.kafka.logs.values())
+
+    def _rested(self) -> bool:
+        return all(self._seen_all(worker) for worker in self.workers)
+
+    def _seen_all(self, worker: SimWorker) -> bool:
+        view = worker.view
+        generation = view.generations.get(TABLE)
+        return (
+            generation is not None
+            and view.sealed.get(TABLE) == generation.epoch
+            and generation.arn == self.world.stream_arn(TABLE)
+            and not view.active_gaps(TABLE)
+            and not view.requests[TABLE]
+            and self._all_read(worker)
+        )
+
+    def _all_read(self, worker: SimWorker) -> bool:
+        arn = self.world.stream_arn(TABLE)
+        positions = worker.view.positions[arn]
+        for shard in self.world.shards(TABLE):
+            position = positions.get(shard.id)
+            last = str(shard.records[-1].sequence) if shard.records else None
+            if shard.closed_s is not None:
+                if position is None or not position.ended:
+                    return False
+            elif last is not None and (position is None or position.sequence != last):
+                return False
+        return True
+
+    def first_arn(self) -> str:
+        """The stream that the feed began with: older ones are nobody's business."""
+        view = CheckpointView()
+        for message in self.kafka.read((CHECKPOINTS, NAMESPACE_PARTITION), 0, 10**9)[0]:
+            assert message.key is not None
+            view.apply(message.key, message.value)
+            if TABLE in view.generations:
+                break
+        return view.generations[TABLE].arn
+
+    def committed(self, partition: int) -> list[Message]:
+        """The changes of one partition as a read_committed reader gets them."""
+        return self.kafka.read((CHANGES, partition), 0, 10**9)[0]
