@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.wire.kafka import KafkaConfig
+from tests.fakes.dynamodb import running
 from tests.parts.brokers import Broker
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.waiting import wait_until
@@ -143,6 +144,13 @@ class Factory:
                 stage.kill()
             if failed:
                 print(pipeline.logs())
+
+
+@pytest.fixture
+def many_shards() -> Iterator[DynamoDB]:
+    """A DynamoDB whose streams have four shards that rotate and split while they are read."""
+    with running(shards=4, rotate_every=40, split_rate=0.3, seed=7) as remote:
+        yield DynamoDB(remote.endpoint)
 
 
 @pytest.fixture
