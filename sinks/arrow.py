@@ -134,6 +134,8 @@ def _parse(values: list[Any], column: Column, where: str) -> pa.Array:
     is_json_type = _JSON_TYPES.get(column.type)
     if is_json_type is not None:
         found = pa.array(values)
+        if column.type == "double" and any(type(value) is bool for value in values):
+            raise pa.ArrowTypeError("a boolean where double is declared")  # Arrow makes it 1.0
         if not (pa.types.is_null(found.type) or is_json_type(found.type)):
             raise pa.ArrowTypeError(f"{found.type} where {column.type} is declared")
         return found.cast(kind)
@@ -161,6 +163,8 @@ def _decimals(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 def _fitting(text: str, whole: int, fraction: int) -> str:
     """A number in plain notation. Raises: ValueError: it has more digits than there is room."""
     number = Decimal(text) if text.isascii() and text.strip() == text else Decimal("NaN")
+    if number.is_finite() and not number:
+        return "0"
     if not number.is_finite() or abs(number.adjusted()) > _EXPONENT_MAX:
         raise ValueError("not a number a decimal can hold")
     sign = "-" if number < 0 else ""
@@ -182,6 +186,8 @@ def _exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """The array in another type, every value unchanged. Raises one of `_CONVERSION_ERRORS`."""
     if array.type == kind:
         return array
+    if array.null_count == len(array):
+        return pa.nulls(len(array), kind)
     if pa.types.is_binary(array.type) or pa.types.is_binary(kind):
         raise pa.ArrowTypeError("binary and text are not the same")
     converted = array.cast(kind)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bridge.wire.errors import ConfigurationError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.leases import Lease, bucket_of
 from bridge.wire.topics import (
@@ -68,9 +69,21 @@ class SinkConfig:
 
 
 class Sink:
-    """Keeps the tables of all targets whose buckets this process holds."""
+    """Keeps the tables of all targets whose buckets this process holds.
+
+    Raises:
+        ConfigurationError: two targets are one dataset.
+    """
 
     def __init__(self, config: SinkConfig) -> None:
+        ids = [target.dataset.id for target in config.targets]
+        twice = {name for name in ids if ids.count(name) > 1}
+        if twice:
+            raise ConfigurationError(
+                "two outputs write to it",
+                where=f"Dataset(id={min(twice)!r})",
+                remedy="Give each output a dataset of its own",
+            )
         self._config = config
         self._names = TopicNames(config.kafka.namespace)
         self._engine: MergeEngine = DeltaMerge()
