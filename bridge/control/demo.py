@@ -11,6 +11,7 @@ import importlib.util
 import json
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.control.cluster import Parts, parts, stage_specs
 from bridge.control.demo_screen import DemoScreen, Phase
 from bridge.control.folder import fresh_folder, held
+from bridge.control.passing import Passing
 from bridge.control.pipeline import Watch
 from bridge.control.plan import Plan, load_plan
 from bridge.control.screen import Event, Tone
@@ -36,7 +38,7 @@ EXISTING_ITEMS = 2_000
 _TICK_S = 0.1
 _START_TIMEOUT_S = 60.0
 _DRAIN_TIMEOUT_S = 60.0
-_QUIET_S = 1.5
+_PASSING_S = 0.5
 _VERIFY_TIMEOUT_S = 60.0
 
 
@@ -48,8 +50,6 @@ def run_demo(
     Raises:
         TailraceError: a part or a stage can't run.
     """
-    import sys
-
     plain = plain or as_json or not sys.stdout.isatty()
     with held(folder or fresh_folder("tailrace-demo-"), empty=True) as place:
         demo = Demo(settings, place, seconds)
@@ -179,21 +179,21 @@ class Demo:
             self.event(f"SIGKILL for the sink (pid {pid}), in the middle of its work", "bad")
 
     def _drain(self, found: Parts, supervisor: Supervisor, watch: Watch) -> None:
-        """Wait until all stages are up, the connector has every change, and nothing moves."""
+        """Wait until the connector has every change, and processor and sink have passed it."""
         self._screen.phase = Phase.DRAINING
-        counts: tuple[int, ...] = ()
-        since_s = self._clock()
-        deadline_s = since_s + _DRAIN_TIMEOUT_S
+        deadline_s = self._clock() + _DRAIN_TIMEOUT_S
+        passing = Passing(
+            self._settings.kafka_config(),
+            table=self._source.table_name,
+            transform=self._plan.only.name,
+            dataset=self._plan.feeds[0].dataset.id,
+        )
         while self._clock() < deadline_s:
             self._tick(found, supervisor)
-            readings = [watch.reading(kind) for kind in ("connector", "processor", "sink")]
-            now = tuple(reading.count for reading in readings)
-            if now != counts or any(reading.light != "running" for reading in readings):
-                counts, since_s = now, self._clock()
-            if (
-                now[0] - readings[0].snapshot >= self._changes
-                and self._clock() - since_s >= _QUIET_S
-            ):
+            connector = watch.reading("connector")
+            if connector.count - connector.snapshot < self._changes:
+                continue
+            if passing.wait(time.monotonic() + _PASSING_S) is None:
                 return
         self.event("it did not come to rest in time; verifying all the same", "bad")
 
@@ -242,12 +242,20 @@ class Demo:
     def tell(self, verdict: Verdict, *, as_json: bool) -> None:
         """The result, and what to try next."""
         lake = self._settings.lake or ""
-        for line in self._screen.summary(verdict, lake, shutil.which("tailrace")):
+        for line in self._screen.summary(verdict, lake, _command()):
             write_line(line)
         if as_json:
             body = {"verified": verdict.clean, "changes": self._changes, "lake": lake}
             body |= verdict.as_dict() | {"seconds": round(self._clock(), 1)}
             write_line(json.dumps(body))
+
+
+def _command() -> str:
+    """How this program is called from here."""
+    name = Path(sys.argv[0]).name
+    if name == "tailrace":
+        return name if shutil.which(name) else sys.argv[0]
+    return f"{sys.executable} -m bridge.control"
 
 
 def _delete_topics(settings: Settings) -> None:

@@ -135,10 +135,9 @@ class DemoScreen:
             note=f"{self._existing:,} before, {changes:,} live",
         )
 
-    def summary(self, verdict: Verdict, lake: str, command: str | None) -> list[str]:
+    def summary(self, verdict: Verdict, lake: str, command: str) -> list[str]:
         """The result in lines, and three commands that work."""
         dataset = self._feed.dataset.id
-        tailrace = "tailrace" if command else "python -m bridge.control"
         lines = ["", verdict.line()]
         lines += [f"  {line}" for line in verdict.details()]
         lines += ["", f"The table lies at {lake}/{dataset}. Try next:"]
@@ -147,7 +146,7 @@ class DemoScreen:
         newest = f"select order_id, status from {dataset} order by _version desc limit 5"  # noqa: S608
         return [
             *lines,
-            f'  {tailrace} query --lake {lake} "{by_status}"',
-            f'  {tailrace} query --lake {lake} "{newest}"',
-            f"  {tailrace} dev {self._path} --local-dynamodb",
+            f'  {command} query --lake {lake} "{by_status}"',
+            f'  {command} query --lake {lake} "{newest}"',
+            f"  {command} dev {self._path} --local-dynamodb",
         ]

@@ -6,10 +6,13 @@ Tables are found by their names alone, so that no object store has to be listed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.control.stages import needing
 from bridge.wire.errors import ConfigurationError, TailraceError
+
+if TYPE_CHECKING:
+    from sinks.reader import TableView
 
 _TEXT_MAX = 300
 
@@ -39,6 +42,26 @@ class Lake:
 
         found = TableStore(self._dataset_uri(self.uri, dataset), self._options).open()
         return None if found is None else found.delta
+
+    def view(self, dataset: str) -> TableView | None:
+        """The newest snapshot of a dataset as a reader's view, None if there is none.
+
+        Raises:
+            TailraceError: the lake does not answer.
+        """
+        from sinks.reader import open_table
+
+        return open_table(self.uri, dataset, self._options)
+
+    def datasets(self) -> list[str]:
+        """Every dataset that has a table.
+
+        Raises:
+            TailraceError: the lake does not answer.
+        """
+        from sinks.reader import datasets
+
+        return datasets(self.uri, self._options)
 
 
 def select(tables: Mapping[str, Any], sql: str) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bridge.wire.errors import BrokerUnreachableError, TailraceError
 from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
@@ -75,13 +75,16 @@ class Passing:
         return not behind or self._nothing_left(topic, behind, ends)
 
     def _committed(self, topic: str, group: str, ends: Ends) -> dict[int, int]:
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in ends])
+        consumer = Consumer(self._kafka.consumer(group=group))  # asks only, never joins
         try:
-            answers = admin(self._kafka).list_consumer_group_offsets([asked])
-            found = answers[group].result(timeout=REQUEST_TIMEOUT_S)
+            found = consumer.committed(
+                [TopicPartition(topic, p) for p in ends], timeout=REQUEST_TIMEOUT_S
+            )
         except KafkaException as error:
             raise unreachable(error, f"group {group}") from error
-        return {p.partition: p.offset for p in found.topic_partitions if p.offset >= 0}
+        finally:
+            consumer.close()
+        return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def _nothing_left(self, topic: str, behind: Mapping[int, int | None], ends: Ends) -> bool:
         """Whether only markers lie between what is committed and the end."""

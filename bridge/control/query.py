@@ -44,7 +44,8 @@ def run_query(settings: Settings, sql: str, *, lake: str | None, as_json: bool) 
         raise ConfigurationError(
             "the query names no dataset of this lake",
             where=found.uri,
-            remedy='Datasets are tables by their ids: select count(*) from "my-dataset"',
+            remedy=f"It has: {', '.join(found.datasets()) or 'none yet'}. "
+            "Quote ids with capitals or hyphens",
         )
     rows = (row for batch in select(tables, sql) for row in batch.to_pylist())
     if as_json:

@@ -27,16 +27,20 @@ class TableRows:
     def __init__(self, lake: str, options: Mapping[str, str], feed: Feed) -> None:
         self._lake = Lake(lake, options)
         self._dataset = feed.dataset.id
+        self.loading = False
 
     def all(self, columns: Sequence[Column]) -> Iterator[TableRow]:
-        """Every row; none while there is no table.
+        """Every row; none while there is no table. Notes whether a snapshot is `loading`.
 
         Raises:
             TailraceError: the lake does not answer.
         """
-        table = self._lake.table(self._dataset)
-        if table is not None:
-            yield from _rows(table, columns, "")
+        view = self._lake.view(self._dataset)
+        if view is None:
+            return
+        self.loading = view.loading
+        for key, row in view.rows(_present(columns, set(view.schema.names))):
+            yield TableRow(key, row["_version"], spell_row(columns, row))
 
     def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
         """The rows of these keys as they are now.
@@ -55,10 +59,14 @@ class TableRows:
 
 
 def _rows(table: Any, columns: Sequence[Column], where: str) -> Iterator[TableRow]:
-    """A column the table does not have yet is null in every row."""
-    there = {field.name for field in table.schema().fields}
-    names = ["_key", "_version", *(c.name for c in columns if c.name in there)]
+    """By SQL, because a key that is there twice must show twice."""
+    names = ["_key", *_present(columns, {field.name for field in table.schema().fields})]
     sql = f"select {', '.join(map(quoted, names))} from rows{where}"  # noqa: S608 (all quoted)
     for batch in select({"rows": table}, sql):
         for row in batch.to_pylist():
             yield TableRow(row["_key"], row["_version"], spell_row(columns, row))
+
+
+def _present(columns: Sequence[Column], there: Collection[str]) -> list[str]:
+    """A column the table does not have yet is null in every row."""
+    return ["_version", *(column.name for column in columns if column.name in there)]

@@ -54,6 +54,7 @@ class Verdict:
     in_flight: int = 0
     dead_lettered: int = 0
     stalled: str | None = None
+    loading: bool = False
     left_out: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
 
@@ -95,6 +96,8 @@ class Verdict:
         lines = [*self.examples]
         if self.stalled:
             lines.append(f"{self.stalled} within the time given")
+        if self.loading:
+            lines.append("a snapshot of the source is still on its way into the table")
         if self.left_out:
             columns = ", ".join(self.left_out)
             lines.append(f"not compared: {columns} (they describe the latest change, not the item)")
@@ -210,6 +213,7 @@ class Verification:
             in_flight=len(left) - len(judged),
             dead_lettered=len(aside),
             stalled=self._stalled,
+            loading=self._rows.loading,
             left_out=tuple(sorted(self._feed.flow.event_columns)),
             examples=tuple(map(example, shown)),
         )
