@@ -251,7 +251,8 @@ class Simulation:
             empty_page_rate=0.1,
             final_batch="mixed",
             null_iterator="mixed",
-            stale_reads_s=self.draw.choice([0.0, 2.0]),
+            # A replica is never staler than the stream's retention, which trims shorten here.
+            stale_reads_s=0.0 if trims else self.draw.choice([0.0, 120.0]),
         )
         self.world.create_table(TABLE)
         self.world.clock.advance(3600)
@@ -399,7 +400,8 @@ class Simulation:
     def disturb(self) -> None:
         """Something breaks, moves or is asked for."""
         name = self.draw.choice(
-            ["split", "split", "rotate", "hide", "expire", "kill", "move", "zombie", "fail", "ask"]
+            ["split", "split", "rotate", "hide", "expire", "kill", "move", "zombie", "fail"]
+            + ["ask", "ask"]
             + (["renew", "trim", "trim"] if self.trims else ["renew"])
         )
         self.steps.append(name)
@@ -428,10 +430,9 @@ class Simulation:
         self.world.fail("GetRecords", kind, times=2)  # type: ignore[arg-type]
 
     def _ask(self) -> None:
-        if self.draw.random() < 0.3:
-            request = Request(table=TABLE, id=str(self.draw.random()), at_s=0)
-            message = Message(CHECKPOINTS, request.key(), request.value(), NAMESPACE_PARTITION)
-            self.kafka.append(message, NAMESPACE_PARTITION)
+        request = Request(table=TABLE, id=str(self.draw.random()), at_s=0)
+        message = Message(CHECKPOINTS, request.key(), request.value(), NAMESPACE_PARTITION)
+        self.kafka.append(message, NAMESPACE_PARTITION)
 
     def _renew(self) -> None:
         if self.draw.random() < 0.2:
