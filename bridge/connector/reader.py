@@ -100,8 +100,9 @@ class ShardReader:
         self._ending: ShardPage | None = None
         self._wait_s = pace.busy_s
         known_whole = position.whole if position is not None else not shard.first
-        self._whole = known_whole and not restart and shard.start is not None
-        self._probe = not self._whole and not restart and shard.start is not None
+        unread = not restart and self.read_to is None and shard.start is not None
+        self._whole = known_whole and unread
+        self._probe = not known_whole and unread
         placed_s = now_s - position.at_s if position is not None else 0.0
         self._stale = placed_s > UNREAD_MAX_S and not restart
 

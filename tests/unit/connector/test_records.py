@@ -1,0 +1,122 @@
+import base64
+
+import orjson
+import pytest
+
+from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.wire.errors import WireError
+
+
+def record(sequence: object = "700", keys: object = None, **more: object) -> bytes:
+    part = {"Keys": keys or {"id": {"S": "a"}}, "SequenceNumber": sequence, **more}
+    return orjson.dumps({"eventName": "INSERT", "dynamodb": part})
+
+
+def body(*records: bytes, iterator: bytes = b'"next"') -> bytes:
+    return b'{"Records":[' + b",".join(records) + b'],"NextShardIterator":' + iterator + b"}"
+
+
+def test_records_keep_their_bytes_and_get_the_hash_key() -> None:
+    raw = (
+        b'{ "eventName":"INSERT", "dynamodb":{"Keys":{"line":{"N":"1"},"id":{"S":"\\u00e4"}},'
+        b'"NewImage":{"id":{"S":"\\u00e4"},"n":{"N":"1.50"}},"SequenceNumber":"800",'
+        b'"ApproximateCreationDateTime":1.7e9} }'
+    )
+    page = decode_records(body(raw), "id", None)
+    (keyed,) = page.records
+    assert keyed.record == raw
+    assert keyed.key == '{"id":{"S":"ä"}}'.encode()
+    assert (page.last, page.newest_s, page.next_iterator) == ("800", 1.7e9, "next")
+
+
+@pytest.mark.parametrize("iterator", [b"null", b'""'])
+def test_a_null_iterator_comes_with_the_last_records(iterator: bytes) -> None:
+    page = decode_records(body(record(), iterator=iterator), "id", None)
+    assert page.next_iterator is None
+    assert len(page.records) == 1
+
+
+def test_an_absent_iterator_and_absent_records_are_an_end() -> None:
+    page = decode_records(b"{}", "id", None)
+    assert page.next_iterator is None
+    assert page.records == []
+
+
+def test_the_record_read_last_is_left_out_when_it_comes_again() -> None:
+    page = decode_records(body(record("900"), record("1000")), "id", "900")
+    assert [len(page.records), page.repeated, page.last] == [1, 1, "1000"]
+    assert not page.backwards
+
+
+def test_numbers_compare_as_numbers_and_falling_ones_are_passed_on() -> None:
+    page = decode_records(body(record("99"), record("100")), "id", "9")
+    assert not page.backwards
+    page = decode_records(body(record("99")), "id", "100")
+    assert page.backwards
+    assert len(page.records) == 1
+    assert page.last is None
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b'{"eventName":"INSERT"}',
+        b'{"dynamodb":null}',
+        record(keys={"other": {"S": "a"}}),
+        record(keys={"id": {"BOOL": True}}),
+        record(keys={"id": {"S": "a", "N": "1"}}),
+        record(keys={"id": {"N": "one"}}),
+        b'{"dynamodb":{"SequenceNumber":"700"}}',
+    ],
+)
+def test_a_record_that_cannot_be_keyed_is_kept_whole(poison: bytes) -> None:
+    page = decode_records(body(poison, record("701")), "id", None)
+    assert [keyed.key is None for keyed in page.records] == [True, False]
+    assert page.records[0].record == poison
+    assert page.records[0].problem
+    assert page.last == "701"
+
+
+def test_odd_but_usable_records_pass() -> None:
+    late = record(ApproximateCreationDateTime="soon")
+    number = record(sequence=702)
+    page = decode_records(body(late, number), "id", None)
+    assert all(keyed.key == b'{"id":{"S":"a"}}' for keyed in page.records)
+    assert page.last == "702"
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b'{"Records":7}'])
+def test_what_is_no_answer_is_refused(answer: bytes) -> None:
+    with pytest.raises(WireError):
+        decode_records(answer, "id", None)
+    with pytest.raises(WireError):
+        decode_scan(answer.replace(b"Records", b"Items"), IDENTITY, 0)
+
+
+IDENTITY = ScanIdentity(arn="arn", region="r", epoch=7, key_names=("id", "line"))
+
+
+def test_scanned_items_become_read_records_with_both_keys() -> None:
+    blob = base64.b64encode(b"x").decode()
+    image = b'{"n":{"N":"01.50"},"line":{"B":"' + blob.encode() + b'"},"id":{"N":"1.0"}}'
+    answer = b'{"Items":[' + image + b'],"LastEvaluatedKey":{"id":{"N":"1"}},'
+    page = decode_scan(answer + b'"ConsumedCapacity":{"CapacityUnits":2.5}}', IDENTITY, 1700)
+    (keyed,) = page.records
+    assert keyed.key == b'{"id":{"N":"1"}}'
+    read = orjson.loads(keyed.record)
+    assert read["eventName"] == "READ"
+    assert read["dynamodb"]["Keys"] == {"id": {"N": "1"}, "line": {"B": blob}}
+    assert image in keyed.record
+    assert (page.next_start, page.consumed_units) == ('{"id":{"N":"1"}}', 2.5)
+
+
+@pytest.mark.parametrize("last", [b"null", b"{}"])
+def test_a_scan_without_a_last_key_is_at_its_end(last: bytes) -> None:
+    page = decode_scan(b'{"Items":[],"LastEvaluatedKey":' + last + b"}", IDENTITY, 0)
+    assert page.next_start is None
+
+
+def test_a_scanned_item_without_its_keys_is_kept_whole() -> None:
+    page = decode_scan(b'{"Items":[{"id":{"S":"a"}}]}', IDENTITY, 0)
+    assert page.records[0].key is None
+    assert page.records[0].record == b'{"id":{"S":"a"}}'
