@@ -10,12 +10,17 @@ kinds and never touches a position.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import orjson
-
+from bridge.wire.errors import WireError
 from bridge.wire.namespace import encode_key, encode_value
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values this release knows: a later one may add some without a new wire version."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +58,9 @@ class Generation:
         )
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Generation:
-        """From key parts and value fields."""
-        return cls(table=parts[0], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Generation:
+        """From key parts and values."""
+        return cls(table=parts[0], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +88,9 @@ class Shard:
         return encode_value({"parent": self.parent, "start": self.start, "first": self.first})
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Shard:
-        """From key parts and value fields."""
-        return cls(arn=parts[0], shard=parts[1], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Shard:
+        """From key parts and values."""
+        return cls(arn=parts[0], shard=parts[1], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +120,7 @@ class Position:
 
     def value(self) -> bytes:
         """Checkpoint value."""
-        fields: dict[str, Any] = {
+        values: dict[str, Any] = {
             "epoch": self.epoch,
             "sequence": self.sequence,
             "whole": self.whole,
@@ -123,15 +128,15 @@ class Position:
             "at_s": self.at_s,
         }
         if self.children:
-            fields["children"] = [list(child) for child in self.children]
-        return encode_value(fields)
+            values["children"] = [list(child) for child in self.children]
+        return encode_value(values)
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Position:
-        """From key parts and value fields."""
-        children = tuple((child[0], child[1]) for child in fields.get("children", ()))
-        rest = {name: value for name, value in fields.items() if name != "children"}
-        return cls(arn=parts[0], shard=parts[1], children=children, **rest)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Position:
+        """From key parts and values."""
+        children = tuple((child[0], child[1]) for child in values.get("children", ()))
+        rest = {name: value for name, value in values.items() if name != "children"}
+        return cls(arn=parts[0], shard=parts[1], children=children, **_known(cls, rest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +158,9 @@ class Bump:
         return encode_value({"epoch": self.epoch})
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Bump:
-        """From key parts and value fields."""
-        return cls(arn=parts[0], bucket=parts[1], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Bump:
+        """From key parts and values."""
+        return cls(arn=parts[0], bucket=parts[1], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +188,9 @@ class Segment:
         return encode_value({"start": self.start, "done": self.done, "items": self.items})
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Segment:
-        """From key parts and value fields."""
-        return cls(table=parts[0], epoch=parts[1], index=parts[2], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Segment:
+        """From key parts and values."""
+        return cls(table=parts[0], epoch=parts[1], index=parts[2], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +221,9 @@ class Gap:
         )
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Gap:
-        """From key parts and value fields."""
-        return cls(table=parts[0], arn=parts[1], shard=parts[2], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Gap:
+        """From key parts and values."""
+        return cls(table=parts[0], arn=parts[1], shard=parts[2], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +244,9 @@ class SealedMark:
         return encode_value({"epoch": self.epoch})
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> SealedMark:
-        """From key parts and value fields."""
-        return cls(table=parts[0], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> SealedMark:
+        """From key parts and values."""
+        return cls(table=parts[0], **_known(cls, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,9 +268,9 @@ class Request:
         return encode_value({"at_s": self.at_s})
 
     @classmethod
-    def read(cls, parts: list[Any], fields: Mapping[str, Any]) -> Request:
-        """From key parts and value fields."""
-        return cls(table=parts[0], id=parts[1], **fields)
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Request:
+        """From key parts and values."""
+        return cls(table=parts[0], id=parts[1], **_known(cls, values))
 
 
 Record = Generation | Shard | Position | Bump | Segment | Gap | SealedMark | Request
@@ -281,6 +286,13 @@ def namespace_value(namespace_id: str) -> bytes:
     return encode_value({"id": namespace_id})
 
 
-def plain_json(text: str | None) -> Any:
-    """DynamoDB JSON kept as text in a record, decoded; None stays None."""
-    return None if text is None else orjson.loads(text)
+def read_record(kind: str, parts: list[Any], values: Mapping[str, Any]) -> Record:
+    """A record of a known kind.
+
+    Raises:
+        WireError: something is missing or of another form.
+    """
+    try:
+        return KINDS[kind].read(parts, values)
+    except (TypeError, IndexError, AttributeError):
+        raise WireError("malformed checkpoint", where=f"checkpoint {kind}") from None

@@ -20,6 +20,7 @@ from bridge.connector.checkpoints import (
     SealedMark,
     Segment,
     Shard,
+    read_record,
 )
 from bridge.wire.namespace import decode_key, decode_value
 
@@ -62,7 +63,7 @@ class CheckpointView:
         if value is None:
             self._forget(kind, parts)
             return True
-        return self._keep(KINDS[kind].read(parts, decode_value(value, f"checkpoint {kind}")))
+        return self._keep(read_record(kind, parts, decode_value(value, f"checkpoint {kind}")))
 
     def _keep(self, record: object) -> bool:
         match record:
