@@ -32,10 +32,11 @@ def run_backfill(settings: Settings, table: str, consumers: list[str]) -> None:
         from bridge.connector.requests import request_backfill
     kafka = settings.kafka_config()
     topics = [(consumer, _topic(kafka, table, consumer)) for consumer in consumers]
-    for consumer, topic in topics:
-        acceptance = GapAcceptance(consumer, topic, _log_ends(kafka, topic))
+    accepted = [GapAcceptance(who, topic, _log_ends(kafka, topic)) for who, topic in topics]
+    for acceptance in accepted:
         _write(kafka, *acceptance.encode())
-        write_line(f"{consumer} may go on where {topic} starts now; start it again")
+        who = acceptance.consumer
+        write_line(f"{who} may go on where {acceptance.topic} starts now; start it again")
     request_backfill(kafka, table)
     write_line(f"requested a new snapshot of {table}; the connector takes it from here")
 

@@ -99,5 +99,8 @@ def configure_logging(
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # A library's warning is for its callers, that is for us, not for who runs the stage.
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel("DEBUG" if level == "DEBUG" else "ERROR")
     least = level if client or level == "DEBUG" else "CRITICAL"
     logging.getLogger("librdkafka").setLevel(least)

@@ -19,6 +19,7 @@ from bridge.source import DynamoDBSource
 from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import ConfigurationError, TailraceError
 
+_ATTEMPTS = 8
 _GET_KEYS_MAX = 100  # BatchGetItem takes no more
 # Above this many keys a scan is cheaper, and kinder, than single reads.
 SINGLE_READS_MAX = 2_000
@@ -127,7 +128,7 @@ def dynamodb_client(region: str | None) -> Any:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
-    config = Config(retries={"total_max_attempts": 8, "mode": "standard"}, read_timeout=60)
+    config = Config(retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"}, read_timeout=60)
     try:
         # A session of its own: the default one may have been made before an endpoint was known.
         return boto3.Session().client("dynamodb", region_name=region, config=config)

@@ -1,7 +1,8 @@
 """One stage in this process: settings and a transform file become its engine, which then runs.
 
 What a container runs. SIGTERM and Ctrl-C finish the work in hand, commit, and end with exit code 0.
-Each engine, and with it its SDKs, is imported only by the stage that needs it.
+Each engine, and with it its SDKs, is imported only by the stage that needs it, and only once the
+settings are known to be right.
 """
 
 from __future__ import annotations
@@ -50,10 +51,11 @@ def run_stage(kind: str, target: str, settings: Settings) -> None:
 
 
 def _connector(plan: Plan, settings: Settings) -> Engine:
+    kafka, sources = settings.kafka_config(), plan.sources
     service = _import("bridge.connector.service", "connector")
     config = service.ConnectorConfig(
-        kafka=settings.kafka_config(),
-        sources=plan.sources,
+        kafka=kafka,
+        sources=sources,
         enable_streams=settings.enable_streams,
         partitions=settings.partitions,
         buckets=settings.buckets,
@@ -66,10 +68,11 @@ def _connector(plan: Plan, settings: Settings) -> Engine:
 
 
 def _processor(plan: Plan, settings: Settings) -> Engine:
+    kafka, transform = settings.kafka_config(), plan.only
     service = _import("processors.service", "processor")
     config = service.ProcessorConfig(
-        kafka=settings.kafka_config(),
-        transform=plan.only,
+        kafka=kafka,
+        transform=transform,
         state_dir=settings.state_dir,
         commit_interval_s=settings.freshness_s,
         replication=settings.replication,
@@ -81,13 +84,14 @@ def _processor(plan: Plan, settings: Settings) -> Engine:
 
 
 def _sink(plan: Plan, settings: Settings) -> Engine:
+    kafka, lake = settings.kafka_config(), settings.lake_uri()
     service = _import("sinks.service", "sink")
     config = service.SinkConfig(
-        kafka=settings.kafka_config(),
+        kafka=kafka,
         targets=tuple(
             service.Target(feed.dataset, (feed.source.table_name,)) for feed in plan.feeds
         ),
-        lake=settings.lake_uri(),
+        lake=lake,
         storage_options=settings.storage_options(),
         freshness_s=settings.freshness_s,
         buckets=settings.buckets,

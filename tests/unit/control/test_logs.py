@@ -18,6 +18,7 @@ def root() -> Iterator[logging.Logger]:
     logger = logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
     yield logger
+    logging.captureWarnings(False)
     logger.handlers[:] = handlers
     logger.setLevel(level)
 

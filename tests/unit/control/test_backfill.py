@@ -1,0 +1,68 @@
+"""`tailrace backfill`: the acceptance is there before the request, where the stages look for it."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer
+
+from bridge.control.backfill import run_backfill
+from bridge.control.settings import Settings
+from bridge.wire.errors import ConfigurationError
+from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.namespace import decode_key, read_namespace
+from bridge.wire.topics import TopicNames, TopicSpec, admin, ensure_topics
+from tests.parts.brokers import Broker
+
+pytestmark = pytest.mark.integration
+
+
+def settings(kafka: KafkaConfig) -> Settings:
+    return Settings.model_construct(brokers=kafka.brokers, namespace=kafka.namespace)
+
+
+@pytest.fixture
+def kafka(broker: Broker, namespace: str) -> KafkaConfig:
+    """A namespace whose rows topic holds five messages in partition 1."""
+    config = KafkaConfig(brokers=broker.bootstrap, namespace=namespace)
+    names = TopicNames(namespace)
+    ensure_topics(
+        admin(config),
+        [
+            TopicSpec(name=names.checkpoints, partitions=2, replication=1, compacted=True),
+            TopicSpec(name=names.rows("d"), partitions=2, replication=1),
+        ],
+    )
+    producer = Producer(config.producer())
+    for _ in range(5):
+        producer.produce(names.rows("d"), b"x", partition=1)
+    producer.flush(20)
+    return config
+
+
+def test_a_gap_is_accepted_up_to_the_end_of_now(
+    kafka: KafkaConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_backfill(settings(kafka), "t", ["sink:d"])
+
+    names = TopicNames(kafka.namespace)
+    accepted = read_namespace(kafka).accepted
+    assert accepted == {("sink:d", names.rows("d")): {0: 0, 1: 5}}
+    records = [
+        decode_key(message.key() or b"") for message in read_to_end(kafka, names.checkpoints, [0])
+    ]
+    assert [key[:2] for key in records] == [["accept", "sink:d"], ["request", "t"]]
+    assert "requested a new snapshot of t" in capsys.readouterr().out
+
+
+def test_nothing_is_written_when_a_name_is_wrong(kafka: KafkaConfig) -> None:
+    with pytest.raises(ConfigurationError, match="there is no topic"):
+        run_backfill(settings(kafka), "t", ["sink:d", "processor:f"])
+
+    assert list(read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0])) == []
+
+
+def test_a_namespace_without_a_connector_is_one_line(broker: Broker, namespace: str) -> None:
+    kafka = KafkaConfig(brokers=broker.bootstrap, namespace=namespace)
+
+    with pytest.raises(ConfigurationError, match="Start the connector once"):
+        run_backfill(settings(kafka), "t", [])
