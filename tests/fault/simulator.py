@@ -8,230 +8,24 @@ it does, each version of each item must come out once and in order.
 from __future__ import annotations
 
 import random
-import zlib
-from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.connector.backlog import Backlog
-from bridge.connector.backoff import Backoff, PollPace
-from bridge.connector.begin import Habits, begin
-from bridge.connector.checkpoints import Gap, Request, Shard
+import orjson
+
+from bridge.connector.checkpoints import Request, Shard
 from bridge.connector.failures import Failure, classify
-from bridge.connector.generation import Survey, TablePolicy, decide
-from bridge.connector.leader import decision_messages
-from bridge.connector.plan import halted, plan_table
+from bridge.connector.generation import Survey, TablePolicy
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
-from bridge.connector.records import ScanIdentity, decode_records, decode_scan
-from bridge.connector.segment import SegmentReader
+from bridge.connector.records import decode_records
 from bridge.connector.shards import unlisted_parents
 from bridge.connector.view import CheckpointView
-from bridge.connector.work import Composer, Marks, Message
+from bridge.connector.work import Message
 from bridge.wire.namespace import NAMESPACE_PARTITION
 from tests.fakes.dynamodb import AwsError, NoAnswerError, VirtualClock, World
-from tests.fault.log import FencedError, SimKafka, SimProducer
+from tests.fault.log import FencedError, SimKafka
+from tests.fault.sim_worker import BUCKETS, CHANGES, CHECKPOINTS, TABLE, SimWorker
 
-TABLE = "orders"
-BUCKETS = 3
-PARTITIONS = 2
-CHECKPOINTS = "checkpoints"
-CHANGES = "changes"
 KEYS = 12
-_HABITS = Habits(pace=PollPace(), backoff=Backoff())
-
-
-@dataclass(slots=True)
-class Owned:
-    """A bucket as one worker holds it; `target` is the end to be read before it may be used."""
-
-    producer: SimProducer
-    backlog: Backlog
-    target: int
-    readers: list[ShardReader] = field(default_factory=list)
-    segments: list[SegmentReader] = field(default_factory=list)
-
-
-class SimWorker:
-    """One connector process: its view, which may lag, and the buckets it thinks it owns."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self.simulation = simulation
-        self.view = CheckpointView()
-        self.positions = [0] * BUCKETS
-        self.owned: dict[int, Owned] = {}
-        self.survey: Survey | None = None
-
-    def acquire(self, bucket: int) -> None:
-        """Become the owner: fence the one before, then read the partition to its end."""
-        kafka = self.simulation.kafka
-        producer = kafka.init(f"bucket-{bucket}")
-        composer = Composer(
-            bucket=bucket,
-            checkpoints=CHECKPOINTS,
-            changes={TABLE: CHANGES},
-            dead_letters="dead",
-        )
-        target = kafka.end((CHECKPOINTS, bucket))
-        self.owned[bucket] = Owned(producer, Backlog(composer), target)
-
-    def ready(self) -> dict[int, Owned]:
-        """Buckets whose partition was read to the end after the fencing."""
-        ready = {b: o for b, o in self.owned.items() if self.positions[b] >= o.target}
-        for bucket, owned in ready.items():
-            if owned.target >= 0:
-                bumps = self.view.bumps.items()
-                epochs = {arn: found[bucket] for arn, found in bumps if bucket in found}
-                owned.backlog.composer.epochs.update(epochs)
-                owned.target = -1
-        return ready
-
-    def tail(self, bucket: int, most: int) -> None:
-        """Read some committed checkpoints of one partition."""
-        place = (CHECKPOINTS, bucket)
-        messages, self.positions[bucket] = self.simulation.kafka.read(
-            place, self.positions[bucket], most
-        )
-        for message in messages:
-            assert message.key is not None
-            self.view.apply(message.key, message.value)
-            for owned in self.owned.values():
-                owned.backlog.pending.discard(message.key)
-
-    def plan(self) -> None:
-        """Begin what the plan wants in the buckets that are ready."""
-        ready = self.ready()
-        now_s = self.simulation.world.clock.now()
-        for action in plan_table(self.view, TABLE, frozenset(ready), BUCKETS):
-            owned = ready[action.bucket]
-            match begin(action, TABLE, owned.backlog, _HABITS, now_s):
-                case ShardReader() as reader:
-                    owned.readers.append(reader)
-                case SegmentReader() as reader:
-                    owned.segments.append(reader)
-                case None:
-                    pass
-                case work:
-                    owned.backlog.put(work)
-
-    def lead(self) -> None:
-        """What the owner of bucket 0 does: look, decide, write."""
-        leader = self.ready().get(NAMESPACE_PARTITION)
-        if leader is None:
-            self.survey = None
-            return
-        if self.survey is None or self.simulation.draw.random() < 0.5:
-            self.survey = self.simulation.look(self.view)
-        if self.survey is None or leader.backlog.pending:
-            return
-        now_s = self.simulation.world.clock.now()
-        decision = decide(self.view, self.simulation.policy, self.survey, now_s)
-        if not decision.empty:
-            messages = decision_messages(decision, CHECKPOINTS, CHANGES, PARTITIONS)
-            leader.backlog.expect(messages)
-            leader.backlog.put(Marks(tuple(messages)))
-
-    def read(self, owned: Owned) -> None:
-        """One step of one reader or segment of a bucket."""
-        generation = self.view.generations.get(TABLE)
-        if generation is None or halted(self.view, TABLE):
-            return
-        draw = self.simulation.draw
-        if owned.segments and draw.random() < 0.4:
-            segment = draw.choice(owned.segments)
-            if segment.generation.epoch != generation.epoch:
-                owned.segments.remove(segment)
-            else:
-                self._scan(owned, segment)
-        elif owned.readers:
-            reader = draw.choice(owned.readers)
-            if reader.shard.arn != generation.arn:
-                owned.readers.remove(reader)
-            else:
-                self._read(owned, reader)
-
-    def _read(self, owned: Owned, reader: ShardReader) -> None:
-        try:
-            step = self.simulation.ask(reader)
-        except Failure as failure:
-            step = reader.failed(failure, 0.5)
-        if step.page is not None:
-            owned.backlog.put(step.page)
-        if step.gap is not None:
-            gap = Gap(
-                table=TABLE,
-                arn=reader.shard.arn,
-                shard=reader.shard.shard,
-                epoch=owned.backlog.composer.epochs[reader.shard.arn],
-                after=reader.read_to,
-                cause=step.gap,
-                at_s=int(self.simulation.world.clock.now()),
-            )
-            message = owned.backlog.composer.checkpoint(gap.key(), gap.value())
-            owned.backlog.expect([message])
-            owned.backlog.put(Marks((message,)))
-        if step.finished:
-            owned.readers.remove(reader)
-
-    def _scan(self, owned: Owned, reader: SegmentReader) -> None:
-        ask = reader.request()
-        identity = ScanIdentity(
-            arn=reader.generation.arn,
-            region="sim",
-            epoch=reader.generation.epoch,
-            key_names=("id",),
-        )
-        parameters: dict[str, Any] = {
-            "TableName": TABLE,
-            "Segment": ask.segment,
-            "TotalSegments": ask.segments,
-            "ConsistentRead": ask.consistent,
-            "Limit": 3,
-        }
-        start = reader.segment.start
-        if start is not None:
-            parameters["ExclusiveStartKey"] = _json(start)
-        try:
-            body = self.simulation.call("Scan", **parameters)
-        except Failure as failure:
-            reader.failed(failure, 0.5)
-            return
-        step = reader.received(decode_scan(body, identity, int(self.simulation.world.clock.now())))
-        if step.page is not None:
-            owned.backlog.put(step.page)
-        if step.finished:
-            owned.segments.remove(reader)
-
-    def commit(self, bucket: int, *, die_after: int | None = None) -> None:
-        """One transaction; `die_after` so many messages the process is gone.
-
-        Raises:
-            FencedError: another worker owns the bucket.
-        """
-        owned, kafka = self.owned[bucket], self.simulation.kafka
-        batch = owned.backlog.take(self.simulation.draw.choice([1, 10**9]))
-        if not batch:
-            return
-        kafka.begin(owned.producer)
-        now_s = self.simulation.world.clock.now()
-        for count, message in enumerate(owned.backlog.composer.compose(batch, now_s)):
-            if count == die_after:
-                return
-            kafka.produce(owned.producer, message, partition_of(message))
-        if die_after is None:
-            kafka.commit(owned.producer)
-            owned.backlog.settle(batch)
-
-
-def partition_of(message: Message) -> int:
-    """The partition a message goes to: its own, or its key's."""
-    if message.partition is not None:
-        return message.partition
-    return zlib.crc32(message.key or b"") % PARTITIONS
-
-
-def _json(text: str) -> Any:
-    import orjson
-
-    return orjson.loads(text)
 
 
 class Simulation:
@@ -287,7 +81,7 @@ class Simulation:
                 body = self.call(
                     "GetShardIterator", StreamArn=arn, ShardId=shard, ShardIteratorType=kind, **more
                 )
-                return reader.opened(_json(body.decode())["ShardIterator"])
+                return reader.opened(orjson.loads(body)["ShardIterator"])
             case GetRecords(iterator):
                 limit = self.draw.choice([1, 3, 1000])
                 body = self.call("GetRecords", ShardIterator=iterator, Limit=limit)
@@ -298,7 +92,7 @@ class Simulation:
 
     def list_shards(self, arn: str) -> list[Shard]:
         """A complete listing, lies included."""
-        body = _json(self.call("DescribeStream", StreamArn=arn).decode())
+        body = orjson.loads(self.call("DescribeStream", StreamArn=arn))
         return [
             Shard(
                 arn=arn,
@@ -321,11 +115,11 @@ class Simulation:
 
     def look(self, view: CheckpointView) -> Survey | None:
         """What a leader sees of the table; None where it has to look again."""
-        table = _json(self.call("DescribeTable", TableName=TABLE).decode())["Table"]
+        table = orjson.loads(self.call("DescribeTable", TableName=TABLE))["Table"]
         latest: str = table["LatestStreamArn"]
         generation = view.generations.get(TABLE)
         known = generation.arn if generation else None
-        streams = _json(self.call("ListStreams", TableName=TABLE).decode())["Streams"]
+        streams = orjson.loads(self.call("ListStreams", TableName=TABLE))["Streams"]
         arns = sorted(stream["StreamArn"] for stream in streams)
         following = tuple(arns[arns.index(known) + 1 :]) if known else ()
         wanted = {latest, known, *following[:1]} - {None}

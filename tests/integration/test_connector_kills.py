@@ -1,4 +1,4 @@
-"""Connectors killed, paused and doubled while shards split: nothing lost or doubled, all in order."""
+"""Connectors killed, paused and doubled while shards split: nothing lost, all in order."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""How long is waited, in numbers."""
+
 import pytest
 
 from bridge.connector.backoff import Backoff, PollPace

@@ -1,3 +1,5 @@
+"""Error answers are told apart by what is to be done about them."""
+
 import pytest
 
 from bridge.connector.failures import Trouble, classify

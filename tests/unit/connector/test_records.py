@@ -1,3 +1,5 @@
+"""Answers are cut into records whose bytes stay as they came."""
+
 import base64
 
 import orjson

@@ -1,3 +1,5 @@
+"""A gap as a person reads it."""
+
 from bridge.connector.status import gap_line
 from tests.unit.connector.test_shards import gap
 

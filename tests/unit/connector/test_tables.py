@@ -1,3 +1,5 @@
+"""A table as DescribeTable shows it, and what is refused about it."""
+
 import pytest
 
 from bridge.connector.tables import Table, check_view_type, table_of, update_command
