@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -32,6 +33,11 @@ def run(seed: int, *, trims: bool) -> Simulation:
         error.add_note(f"replay with TAILRACE_SEED={seed} (trims={trims}): {simulation.steps}")
         raise
     return simulation
+
+
+def run_all(seeds: Iterable[int], *, trims: bool) -> None:
+    for seed in seeds:
+        run(seed, trims=trims)
 
 
 def check(simulation: Simulation) -> None:
@@ -89,8 +95,7 @@ def seeds(group: int, size: int) -> list[int]:
 @pytest.mark.parametrize("trims", [False, True], ids=["nothing lost", "gaps repaired"])
 @pytest.mark.parametrize("group", range(10))
 def test_every_schedule_keeps_the_promises(group: int, trims: bool) -> None:
-    for seed in seeds(group, 10):
-        run(seed, trims=trims)
+    run_all(seeds(group, 10), trims=trims)
 
 
 def _begin_at_once(_view: object, _shard: object, _bump: int) -> ShardState:
@@ -121,13 +126,11 @@ def test_a_broken_rule_is_noticed(rule: str, monkeypatch: pytest.MonkeyPatch) ->
     where, name, broken = BROKEN[rule]
     monkeypatch.setattr(where, name, broken)
     with pytest.raises((AssertionError, KeyError)):
-        for seed in range(100):
-            run(seed, trims=False)
+        run_all(range(100), trims=False)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("trims", [False, True], ids=["nothing lost", "gaps repaired"])
 def test_two_thousand_schedules_keep_the_promises(trims: bool) -> None:
-    for seed in seeds(0, 1000):
-        run(seed, trims=trims)
+    run_all(seeds(0, 1000), trims=trims)
