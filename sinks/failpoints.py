@@ -7,6 +7,7 @@ from collections.abc import Callable
 Failpoint = Callable[[str], None]
 """Called with a point's name whenever the sink passes it."""
 
+BEFORE_SNAPSHOT = "sink.before-snapshot"
 BEFORE_CREATE = "sink.before-create"
 AFTER_CREATE = "sink.after-create"
 BEFORE_SCHEMA = "sink.before-schema"
@@ -25,6 +26,7 @@ AFTER_COMPACTION = "sink.after-compaction"
 AFTER_MAINTENANCE = "sink.after-maintenance"
 
 FAILPOINTS = (
+    BEFORE_SNAPSHOT,
     BEFORE_CREATE,
     AFTER_CREATE,
     BEFORE_SCHEMA,

@@ -73,9 +73,7 @@ class Feed:
     @property
     def due(self) -> int:
         """The epoch to seal now, 0 for none: all its seals were passed."""
-        if not self.of or len(self.seals) < self.of:
-            return 0
-        complete = min(self.seals.get(number, 0) for number in range(self.of))
+        complete = min((self.seals.get(number, 0) for number in range(self.of)), default=0)
         return complete if complete > self.sealed else 0
 
     @property

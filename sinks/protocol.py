@@ -144,6 +144,7 @@ class TableWriter:
             TableError: nothing is known to have landed; call again with the same batch.
             PositionsMovedError: drop the batch and go on from the error's offsets, if at all.
         """
+        self._failpoint(failpoints.BEFORE_SNAPSHOT)
         snapshot, plan, changes = self._prepare(batch, schemas)
         self._failpoint(failpoints.BEFORE_TOMBSTONES)
         self._tombstones.write(self._tombstones.new_among(plan.tombstones))

@@ -9,13 +9,15 @@ from decimal import Decimal
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.wire.errors import GapError
+from bridge.wire.errors import ConfigurationError, GapError
 from bridge.wire.kafka import KafkaConfig
+from bridge.wire.namespace import GapAcceptance
+from bridge.wire.schemas import Column, Schema, register_schema
 from bridge.wire.topics import admin
 from sinks.dataset import Dataset, Target
-from sinks.reader import open_table, query
+from sinks.reader import datasets, open_table, query
 from sinks.service import Sink, SinkConfig
-from tests.integration.sink_feed import TABLE, Feed, key_of
+from tests.integration.sink_feed import COLUMNS, TABLE, TRANSFORM, Feed, key_of
 from tests.parts.waiting import wait_until
 
 pytestmark = [pytest.mark.integration]
@@ -156,3 +158,120 @@ def test_offsets_deleted_before_they_were_read_stop_the_sink(feed, kafka, lake):
     assert isinstance(error, GapError)
     assert "offsets 10 to 14" in str(error)
     assert "tailrace backfill orders --accept-gap sink:orders" in str(error)
+
+
+def test_a_gap_a_person_accepted_is_passed(feed, kafka, lake):
+    for i in range(10):
+        feed.upsert("a", i)
+    feed.flush()
+    partition = feed.partition("a")
+    client = admin(kafka)
+    for deleted in client.delete_records([TopicPartition(feed.topic, partition, 5)]).values():
+        deleted.result(20)
+    with running(config(kafka, lake)) as sink:
+        wait_until(lambda: sink.errors, timeout_s=30, what="the sink to stop")
+        assert "offsets 0 to 4" in str(sink.errors[0])
+    accepted = GapAcceptance("sink:orders", feed.topic, {partition: 10})
+    key, value = accepted.encode()
+    feed.producer.produce(feed.names.checkpoints, value, key, partition=0)
+    feed.flush()
+    with running(config(kafka, lake)):
+        await_rows(lake, feed.expected())
+
+
+def test_an_unknown_schema_holds_its_partition_alone(feed, kafka, lake):
+    later = Schema("orders", TRANSFORM, (*COLUMNS, Column("note", "string")))
+    held = next(n for n in "abcdef" if feed.partition(n) == 0)
+    free = next(n for n in "abcdef" if feed.partition(n) == 1)
+    feed.upsert(held, 1)
+    feed.flush()
+    with running(config(kafka, lake)) as sink:
+        await_rows(lake, feed.expected())
+        before = feed.expected()
+        feed.upsert(held, 2, schema=later, order_id="x", total="1", note="n")
+        feed.upsert(free, 3)
+        feed.flush()
+        await_rows(lake, {**before, key_of(free): feed.expected()[key_of(free)]})
+        assert later.fingerprint in sink.health()
+        register_schema(kafka, later)
+        await_rows(lake, feed.expected())
+        wait_until(lambda: sink.health() is None, timeout_s=10, what="health")
+
+
+def test_many_datasets_by_one_process(kafka, lake):
+    feeds = [Feed(kafka, dataset=name) for name in ("one", "two", "three")]
+    for feed in feeds:
+        feed.create(with_namespace=False)
+        feed.upsert(feed.dataset, 1)
+        feed.flush()
+    feeds[0].name_it()
+    targets = tuple(target(feed.dataset) for feed in feeds)
+    with running(config(kafka, lake, targets=targets)):
+        for feed in feeds:
+            wait_until(
+                lambda feed=feed: versions(lake, feed.dataset) == feed.expected(),
+                timeout_s=30,
+                what=feed.dataset,
+            )
+
+
+def test_two_outputs_into_one_dataset_are_refused(kafka, lake):
+    with pytest.raises(ConfigurationError, match="two outputs"):
+        Sink(config(kafka, lake, targets=(target(), target())))
+
+
+def test_a_table_on_s3(feed, kafka, s3, namespace):
+    lake, options = s3.uri(namespace), s3.storage_options
+    for i in range(20):
+        feed.upsert(f"o-{i}", i)
+    feed.delete("o-3", 99)
+    feed.seal(1)
+    feed.flush()
+    with running(config(kafka, lake, storage_options=options)):
+        wait_until(
+            lambda: (t := open_table(lake, "orders", options)) is not None and not t.loading,
+            timeout_s=60,
+            what="the seal",
+        )
+        feed.upsert("o-1", 100)
+        feed.flush()
+        wait_until(
+            lambda: (
+                {
+                    key: row["_version"]
+                    for key, row in open_table(lake, "orders", options).rows(["_version"])
+                }
+                == feed.expected()
+            ),
+            timeout_s=60,
+            what="the rows",
+        )
+    assert datasets(lake, options) == ["orders"]
+    answer = query(lake, "select count(*) as n from orders", options).read_all().to_pylist()
+    assert answer == [{"n": 19}]
+
+
+@pytest.mark.needs("restart")
+def test_a_wiped_kafka_under_an_old_table(own_broker, namespace, lake):
+    kafka = KafkaConfig(brokers=own_broker.bootstrap, namespace=namespace, static_membership=True)
+    old = Feed(kafka)
+    old.create()
+    for i in range(30):
+        old.upsert(f"o-{i}", i)
+    old.seal(1)
+    old.flush()
+    with running(config(kafka, lake)):
+        await_rows(lake, old.expected())
+        await_sealed(lake)
+    own_broker.stop()
+    own_broker.wipe()
+    own_broker.start()
+    new = Feed(kafka)
+    new.create()
+    new.upsert("o-1", 0, epoch=2)
+    new.upsert("fresh", 0, epoch=2)
+    new.seal(2)
+    new.flush()
+    with running(config(kafka, lake)):
+        await_rows(lake, new.expected())
+        await_sealed(lake)
