@@ -242,12 +242,25 @@ class Demo:
     def tell(self, verdict: Verdict, *, as_json: bool) -> None:
         """The result, and what to try next."""
         lake = self._settings.lake or ""
-        for line in self._screen.summary(verdict, lake, _command()):
+        lines = self._screen.summary(verdict, lake, _command())
+        for line in lines if not sys.stdout.isatty() else ():
             write_line(line)
+        if sys.stdout.isatty():
+            _print_colored(lines, verdict.line(), good=verdict.clean)
         if as_json:
             body = {"verified": verdict.clean, "changes": self._changes, "lake": lake}
             body |= verdict.as_dict() | {"seconds": round(self._clock(), 1)}
             write_line(json.dumps(body))
+
+
+def _print_colored(lines: list[str], headline: str, *, good: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    color = "bold green" if good else "bold red"
+    for line in lines:
+        console.print(Text(line, style=color if line == headline else ""), soft_wrap=True)
 
 
 def _command() -> str:
