@@ -250,17 +250,14 @@ class Bucket:
                 return
 
     def _produce(self, producer: Producer, batch: list[Work]) -> None:
+        produce = producer.produce
         for message in self.composer.compose(batch, time.time()):
-            extra = {} if message.partition is None else {"partition": message.partition}
             while True:
                 try:
-                    producer.produce(
-                        message.topic,
-                        key=message.key,
-                        value=message.value,
-                        headers=message.headers,
-                        **extra,
-                    )
+                    if message.partition is None and message.headers is None:
+                        produce(message.topic, message.value, message.key)
+                    else:
+                        _produce_in_full(producer, message)
                     break
                 except BufferError:
                     if self._dropped:
@@ -321,6 +318,11 @@ class Bucket:
         with self._changed:
             if not self._dropped:
                 self._changed.wait(_RETRY.delay_s(failures, 0.5))
+
+
+def _produce_in_full(producer: Producer, message: Message) -> None:
+    place = {} if message.partition is None else {"partition": message.partition}
+    producer.produce(message.topic, message.value, message.key, headers=message.headers, **place)
 
 
 def _fenced_error(where: str, reason: KafkaError) -> TailraceError:

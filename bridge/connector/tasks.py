@@ -21,7 +21,7 @@ from bridge.connector.bucket import Bucket
 from bridge.connector.checkpoints import Gap
 from bridge.connector.failures import Failure, Trouble
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
-from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.connector.records import HashKey, ScanIdentity, decode_records, decode_scan
 from bridge.connector.segment import SegmentReader
 from bridge.wire.errors import WireError
 
@@ -48,6 +48,10 @@ class Feed:
     failing_since: float | None = None
     problem: str = ""
     lags: dict[str, tuple[float, float]] = field(default_factory=dict)
+    hash_key: HashKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hash_key = HashKey(self.key_names[0])
 
     def failed(self, failure: Failure, failures: int) -> None:
         """Note a failed call; throttles are counted, a repeated one is logged."""
@@ -127,7 +131,7 @@ class ShardTask:
     def _get_records(self, iterator: str) -> Step:
         body = self._feed.region.streams.call("GetRecords", {"ShardIterator": iterator})
         try:
-            page = decode_records(body, self._feed.key_names[0], self._reader.read_to)
+            page = decode_records(body, self._feed.hash_key, self._reader.read_to)
         except WireError as error:
             raise Failure(Trouble.UNAVAILABLE, str(error)) from None
         if not page.records:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bridge.connector.checkpoints import Bump, Position, Segment
 from bridge.connector.records import Keyed
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers, stamp, stamp_record
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A Kafka message to be; `partition` None lets the key decide."""
 
     topic: str

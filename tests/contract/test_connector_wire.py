@@ -29,7 +29,7 @@ from bridge.connector.checkpoints import (
     namespace_value,
     read_record,
 )
-from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.connector.records import HashKey, ScanIdentity, decode_records, decode_scan
 from bridge.connector.signing import Keys
 from bridge.connector.view import CheckpointView
 from bridge.wire.attributes import canonical_key
@@ -174,7 +174,7 @@ def test_the_raw_path_reads_what_boto3_reads(world: tuple[World, str]) -> None:
         ask = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
         iterator = orjson.loads(raw.call("GetShardIterator", ask))["ShardIterator"]
         body = raw.call("GetRecords", {"ShardIterator": iterator})
-        page = decode_records(body, "id", None)
+        page = decode_records(body, HashKey("id"), None)
         theirs = streams.get_records(
             ShardIterator=streams.get_shard_iterator(**ask)["ShardIterator"]
         )

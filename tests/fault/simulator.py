@@ -16,7 +16,7 @@ from bridge.connector.checkpoints import Request, Shard
 from bridge.connector.failures import Failure, classify
 from bridge.connector.generation import Survey, TablePolicy
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
-from bridge.connector.records import decode_records
+from bridge.connector.records import HashKey, decode_records
 from bridge.connector.shards import unlisted_parents
 from bridge.connector.view import CheckpointView
 from bridge.connector.work import Message
@@ -85,7 +85,7 @@ class Simulation:
             case GetRecords(iterator):
                 limit = self.draw.choice([1, 3, 1000])
                 body = self.call("GetRecords", ShardIterator=iterator, Limit=limit)
-                return reader.received(decode_records(body, "id", reader.read_to))
+                return reader.received(decode_records(body, HashKey("id"), reader.read_to))
             case ListChildren(arn, shard):
                 listed = self.list_shards(arn)
                 return reader.listed(tuple((s.shard, s.start) for s in listed if s.parent == shard))

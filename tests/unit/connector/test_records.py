@@ -1,11 +1,13 @@
 """Answers are cut into records whose bytes stay as they came."""
 
 import base64
+import json
 
 import orjson
 import pytest
 
-from bridge.connector.records import ScanIdentity, decode_records, decode_scan
+from bridge.connector.records import HashKey, ScanIdentity, decode_records, decode_scan
+from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import WireError
 
 
@@ -24,7 +26,7 @@ def test_records_keep_their_bytes_and_get_the_hash_key() -> None:
         b'"NewImage":{"id":{"S":"\\u00e4"},"n":{"N":"1.50"}},"SequenceNumber":"800",'
         b'"ApproximateCreationDateTime":1.7e9} }'
     )
-    page = decode_records(body(raw), "id", None)
+    page = decode_records(body(raw), HashKey("id"), None)
     (keyed,) = page.records
     assert keyed.record == raw
     assert keyed.key == '{"id":{"S":"ä"}}'.encode()
@@ -33,27 +35,27 @@ def test_records_keep_their_bytes_and_get_the_hash_key() -> None:
 
 @pytest.mark.parametrize("iterator", [b"null", b'""'])
 def test_a_null_iterator_comes_with_the_last_records(iterator: bytes) -> None:
-    page = decode_records(body(record(), iterator=iterator), "id", None)
+    page = decode_records(body(record(), iterator=iterator), HashKey("id"), None)
     assert page.next_iterator is None
     assert len(page.records) == 1
 
 
 def test_an_absent_iterator_and_absent_records_are_an_end() -> None:
-    page = decode_records(b"{}", "id", None)
+    page = decode_records(b"{}", HashKey("id"), None)
     assert page.next_iterator is None
     assert page.records == []
 
 
 def test_the_record_read_last_is_left_out_when_it_comes_again() -> None:
-    page = decode_records(body(record("900"), record("1000")), "id", "900")
+    page = decode_records(body(record("900"), record("1000")), HashKey("id"), "900")
     assert [len(page.records), page.repeated, page.last] == [1, 1, "1000"]
     assert not page.backwards
 
 
 def test_numbers_compare_as_numbers_and_falling_ones_are_passed_on() -> None:
-    page = decode_records(body(record("99"), record("100")), "id", "9")
+    page = decode_records(body(record("99"), record("100")), HashKey("id"), "9")
     assert not page.backwards
-    page = decode_records(body(record("99")), "id", "100")
+    page = decode_records(body(record("99")), HashKey("id"), "100")
     assert page.backwards
     assert len(page.records) == 1
     assert page.last is None
@@ -72,7 +74,7 @@ def test_numbers_compare_as_numbers_and_falling_ones_are_passed_on() -> None:
     ],
 )
 def test_a_record_that_cannot_be_keyed_is_kept_whole(poison: bytes) -> None:
-    page = decode_records(body(poison, record("701")), "id", None)
+    page = decode_records(body(poison, record("701")), HashKey("id"), None)
     assert [keyed.key is None for keyed in page.records] == [True, False]
     assert page.records[0].record == poison
     assert page.records[0].problem
@@ -82,7 +84,7 @@ def test_a_record_that_cannot_be_keyed_is_kept_whole(poison: bytes) -> None:
 def test_odd_but_usable_records_pass() -> None:
     late = record(ApproximateCreationDateTime="soon")
     number = record(sequence=702)
-    page = decode_records(body(late, number), "id", None)
+    page = decode_records(body(late, number), HashKey("id"), None)
     assert all(keyed.key == b'{"id":{"S":"a"}}' for keyed in page.records)
     assert page.last == "702"
 
@@ -90,7 +92,7 @@ def test_odd_but_usable_records_pass() -> None:
 @pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b'{"Records":7}'])
 def test_what_is_no_answer_is_refused(answer: bytes) -> None:
     with pytest.raises(WireError):
-        decode_records(answer, "id", None)
+        decode_records(answer, HashKey("id"), None)
     with pytest.raises(WireError):
         decode_scan(answer.replace(b"Records", b"Items"), IDENTITY, 0)
 
@@ -122,3 +124,36 @@ def test_a_scanned_item_without_its_keys_is_kept_whole() -> None:
     page = decode_scan(b'{"Items":[{"id":{"S":"a"}}]}', IDENTITY, 0)
     assert page.records[0].key is None
     assert page.records[0].record == b'{"id":{"S":"a"}}'
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"id": {"S": "a"}},
+        {"id": {"S": 'a"b'}},
+        {"id": {"S": "a\\b"}},
+        {"id": {"S": "a\nb"}},
+        {"id": {"S": "ä\u2028\U0001f600"}},
+        {"id": {"S": '"}}'}},
+        {"id": {"S": "a"}, "line": {"S": "b"}},
+        {"line": {"S": "b"}, "id": {"S": "a"}},
+        {"id": {"N": "01.50"}},
+        {"id": {"B": "AA=="}},
+    ],
+)
+@pytest.mark.parametrize("escaped", [False, True])
+def test_the_short_way_to_a_key_ends_where_the_long_one_does(
+    keys: dict[str, dict[str, str]], escaped: bool
+) -> None:
+    raw = json.dumps(keys, ensure_ascii=escaped, separators=(",", ":")).encode()
+    assert HashKey("id").of(raw) == canonical_key({"id": keys["id"]})
+
+
+def test_a_name_that_needs_escapes_is_no_trap() -> None:
+    raw = orjson.dumps({'i"d': {"S": "a"}})
+    assert HashKey('i"d').of(raw) == raw
+    assert HashKey("i").of(orjson.dumps({"i": {"S": "b"}})) == b'{"i":{"S":"b"}}'
+
+
+def test_an_empty_key_is_as_the_long_way_has_it() -> None:
+    assert HashKey("id").of(b'{"id":{"S":""}}') == canonical_key({"id": {"S": ""}})
