@@ -1,4 +1,4 @@
-"""Commits hold only on the snapshot they were decided on; the library's traps stay where we look."""
+"""Commits hold only on the snapshot they were decided on, whatever the library would allow."""
 
 from __future__ import annotations
 
