@@ -129,6 +129,7 @@ class Factory:
             "TAILRACE_LAKE": lake_uri,
             "TAILRACE_STATIC_MEMBERSHIP": str(kafka.name == "embedded").lower(),
             "TAILRACE_LOG_FORMAT": "text",
+            "TAILRACE_FRESHNESS_S": "0.3",  # the demo runs with the default
             **source.environment,
             **{f"TAILRACE_LAKE_OPTIONS__{k}": v for k, v in (lake_options or {}).items()},
             **(settings or {}),

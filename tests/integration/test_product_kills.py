@@ -14,6 +14,7 @@ from tests.product.oracle import check_changes, check_rows, expected_copies, exp
 from tests.product.pipeline import STAGES
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(600)]
+SMALL = pytest.param(6, 600, marks=pytest.mark.small)
 SEED = int(os.environ.get("TAILRACE_SEED", random.randrange(10**6)))
 
 
@@ -48,7 +49,7 @@ def judge(made, expected_of, columns, kills: int) -> None:
 
 @pytest.mark.parametrize(
     ("kills", "writes"),
-    [(6, 600), pytest.param(21, 5_000, marks=pytest.mark.real)],
+    [SMALL, pytest.param(21, 5_000, marks=pytest.mark.real)],
 )
 def test_a_copy_survives_kills_of_every_stage(product, kills, writes):
     made = product(existing=100, keys=150, seed=SEED)
@@ -59,7 +60,7 @@ def test_a_copy_survives_kills_of_every_stage(product, kills, writes):
 
 @pytest.mark.parametrize(
     ("kills", "writes"),
-    [(6, 600), pytest.param(12, 3_000, marks=pytest.mark.real)],
+    [SMALL, pytest.param(12, 3_000, marks=pytest.mark.real)],
 )
 def test_exploded_rows_survive_kills_with_their_state_deleted(product, kills, writes):
     made = product(
