@@ -11,7 +11,7 @@ from tests.parts.jars import jars
 from tests.parts.ports import free_port
 from tests.parts.process import PartFailedError, Process
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 class DynamoDB:
@@ -65,7 +65,8 @@ class DynamoDBLocal(DynamoDB):
 
     def start(self) -> None:
         folder = jars("dynamodb")
-        jvm = ["java", "-Xmx512m", "-XX:+UseSerialGC", f"-Djava.library.path={folder}"]
+        jvm = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        jvm += [f"-Djava.library.path={folder}"]
         main = ["-cp", str(folder / "*"), _LOCAL_MAIN]
         options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(self._port)]
         self._process = Process("DynamoDB Local", [*jvm, *main, *options], log=self._log)

@@ -20,7 +20,7 @@ from tests.parts.dynamodb import MotoServer
 from tests.parts.ports import free_ports
 from tests.parts.process import PartFailedError, Process
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 class S3:
