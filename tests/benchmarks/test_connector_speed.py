@@ -27,7 +27,7 @@ from tests.benchmarks.report import (
 from tests.benchmarks.streams_server import Load
 from tests.parts.brokers import Broker
 
-REPETITIONS = 5
+REPETITIONS = 3
 IDLE_POLL_S = 5.0
 RUNNERS = (CONNECTOR, FLOOR, BOTO_LOOP)
 DUEL = Load(shards=8, busy=8, pages=25)
