@@ -151,6 +151,11 @@ class Connector:
         problems = dict(worker.surveyor.problems)
         return next((f"table {name}: {text}" for name, text in problems.items()), None)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Read from AWS and not committed to Kafka yet."""
+        return 0 if self._worker is None else self._worker.buffered_bytes
+
     def _setups(self, stop: threading.Event) -> dict[str, TableSetup]:
         regions: dict[str | None, AwsRegion] = {}
         setups = {}

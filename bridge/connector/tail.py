@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from bridge.wire.errors import BrokerUnreachableError, TopicError
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, unreachable, written_bounds
+from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, LogBounds, unreachable, written_bounds
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Tail:
         settings = kafka.consumer(group=group, enable_partition_eof=True)
         settings["fetch.wait.max.ms"] = 100
         self._consumer = Consumer(settings)
-        self._admin = AdminClient(kafka.client())
+        self._kafka = kafka
         starts = self._starts(range(partitions))
         self._positions = dict(starts)
         self._consumer.assign([TopicPartition(topic, p, start) for p, start in starts.items()])
@@ -42,13 +42,19 @@ class Tail:
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
         while True:
             try:
-                bounds = written_bounds(self._admin, self._topic, partitions)
+                bounds = self._bounds(partitions, REQUEST_TIMEOUT_S)
             except BrokerUnreachableError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
             else:
                 return {partition: found.start for partition, found in bounds.items()}
+
+    def _bounds(self, partitions: Iterable[int], timeout_s: float) -> dict[int, LogBounds]:
+        # A client of its own each time: one that was kept goes on asking with the leader epoch it
+        # knew, and is refused for ever after the partition's leader has changed.
+        client = AdminClient(self._kafka.client())
+        return written_bounds(client, self._topic, partitions, timeout_s=timeout_s)
 
     def position(self, partition: int) -> int:
         """The offset up to which the partition was read, transaction markers included."""
@@ -60,7 +66,7 @@ class Tail:
         Raises:
             BrokerUnreachableError: no answer in time.
         """
-        bounds = written_bounds(self._admin, self._topic, partitions, timeout_s=5.0)
+        bounds = self._bounds(partitions, timeout_s=5.0)
         return {partition: found.end for partition, found in bounds.items()}
 
     def poll(self, timeout_s: float, apply: Callable[[bytes, bytes | None], object]) -> int:

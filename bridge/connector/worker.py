@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.05
 _PLAN_INTERVAL_S = 1.0
 _REPORT_S = 30.0
+_ASK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +111,14 @@ class Worker:
         self.gaps: tuple[Gap, ...] = ()
         self._dirty = True
         self._planned_at = 0.0
+        self._ask_ends_at = 0.0
         self._shown_at = 0.0
         self._reported_at = 0.0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Read and not committed yet."""
+        return self._budget.used_bytes
 
     # What the lease's thread calls.
 
@@ -230,12 +237,13 @@ class Worker:
                 self._begin(number, bucket)
 
     def _ask_ends(self, numbers: list[int]) -> None:
-        if not numbers:
+        if not numbers or time.monotonic() < self._ask_ends_at:
             return
         try:
             self._targets.update(self._tail.ends(numbers))
         except BrokerUnreachableError as error:
-            logger.warning("asking for the log's ends", extra={"cause": str(error)})
+            self._ask_ends_at = time.monotonic() + _ASK_AGAIN_S
+            logger.warning("asking for the log's ends failed", extra={"cause": str(error)})
 
     def _begin(self, number: int, bucket: Bucket) -> None:
         bucket.composer.epochs.update(
