@@ -6,9 +6,10 @@ to repeat: the caller leaves out what it has under way already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bridge.connector.backlog import Backlog
 from bridge.connector.checkpoints import Generation, Segment
 from bridge.connector.generation import scan_open
 from bridge.connector.shards import ShardState, ShardView, shard_state, shard_views
@@ -67,6 +68,23 @@ def segment_bucket(buckets: int, index: int) -> int:
 def halted(view: CheckpointView, table: str) -> bool:
     """Whether the table stands still because of a gap."""
     return bool(view.active_gaps(table))
+
+
+def usable(view: CheckpointView, table: str, owned: Mapping[int, Backlog]) -> frozenset[int]:
+    """The buckets that are still ours as far as their bumps tell.
+
+    A committed bump that the bucket did not write itself was written by its next owner: this worker
+    was fenced and will learn so when it commits. Until then it begins nothing there.
+    """
+    generation = view.generations.get(table)
+    if generation is None:
+        return frozenset(owned)
+    arn = generation.arn
+    return frozenset(
+        bucket
+        for bucket, backlog in owned.items()
+        if backlog.composer.epochs.get(arn, 0) >= view.bump(arn, bucket)
+    )
 
 
 def plan_table(

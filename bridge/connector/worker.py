@@ -21,7 +21,7 @@ from bridge.connector.checkpoints import Gap, namespace_value
 from bridge.connector.fetch import Budget, Pool
 from bridge.connector.generation import TablePolicy, decide
 from bridge.connector.leader import Order, Surveyor, decision_messages
-from bridge.connector.plan import Action, ScanSegment, halted, plan_table
+from bridge.connector.plan import Action, ScanSegment, halted, plan_table, usable
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
@@ -259,7 +259,9 @@ class Worker:
             if generation is not None:
                 feed.arn, feed.epoch = generation.arn, generation.epoch
             feed.halted = halted(self.view, name)
-            for action in plan_table(self.view, name, frozenset(self.ready), self._config.buckets):
+            backlogs = {number: bucket.backlog for number, bucket in self.ready.items()}
+            owned = usable(self.view, name, backlogs)
+            for action in plan_table(self.view, name, owned, self._config.buckets):
                 self._act(feed, action)
         if NAMESPACE_PARTITION in self.ready:
             self._lead(self.ready[NAMESPACE_PARTITION])

@@ -20,7 +20,7 @@ from bridge.connector.checkpoints import Gap
 from bridge.connector.failures import Failure
 from bridge.connector.generation import Survey, TablePolicy, decide
 from bridge.connector.leader import decision_messages
-from bridge.connector.plan import halted, plan_table
+from bridge.connector.plan import halted, plan_table, usable
 from bridge.connector.reader import ShardReader, Step
 from bridge.connector.records import ScanIdentity, decode_scan
 from bridge.connector.segment import SegmentReader
@@ -117,7 +117,8 @@ class SimWorker:
         """Begin what the plan wants in the buckets that are ready."""
         ready = self.ready()
         now_s = self.simulation.world.clock.now()
-        for action in plan_table(self.view, TABLE, frozenset(ready), BUCKETS):
+        owned_buckets = usable(self.view, TABLE, {b: o.backlog for b, o in ready.items()})
+        for action in plan_table(self.view, TABLE, owned_buckets, BUCKETS):
             owned = ready[action.bucket]
             match begin(action, TABLE, owned.backlog, _HABITS, now_s):
                 case ShardReader() as reader:

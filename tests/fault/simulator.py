@@ -18,6 +18,7 @@ from bridge.connector.generation import Survey, TablePolicy
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
 from bridge.connector.records import HashKey, decode_records
 from bridge.connector.shards import unlisted_parents
+from bridge.connector.tables import table_of
 from bridge.connector.view import CheckpointView
 from bridge.connector.work import Message
 from bridge.wire.namespace import NAMESPACE_PARTITION
@@ -133,7 +134,7 @@ class Simulation:
         gone = frozenset((known, p) for p in parents if known and not self.exists(known, p))
         return Survey(
             arn=latest,
-            age_s=3600.0,
+            age_s=table_of(table).stream_age_s(self.world.clock.now()),
             following=following,
             listings=listings,
             gone=gone,

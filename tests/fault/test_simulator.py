@@ -98,6 +98,17 @@ def test_every_schedule_keeps_the_promises(group: int, trims: bool) -> None:
     run_all(seeds(group, 10), trims=trims)
 
 
+@pytest.mark.parametrize(
+    ("seed", "trims"),
+    [
+        (649, True),  # a zombie saw its successor's bump and began to read without an epoch
+        (259, False),  # a scan that was not consistent, of a stream a minute old
+    ],
+)
+def test_schedules_that_once_broke_a_promise(seed: int, trims: bool) -> None:
+    run(seed, trims=trims)
+
+
 def _begin_at_once(_view: object, _shard: object, _bump: int) -> ShardState:
     return ShardState.READ
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.connector.backlog import Backlog
 from bridge.connector.checkpoints import Bump, Gap, Generation, Position, Record, Segment, Shard
 from bridge.connector.generation import scan_open, seal_due
 from bridge.connector.plan import (
@@ -16,6 +17,7 @@ from bridge.connector.plan import (
     plan_table,
     segment_bucket,
     shard_bucket,
+    usable,
 )
 from bridge.connector.shards import (
     ShardState,
@@ -26,6 +28,7 @@ from bridge.connector.shards import (
     unlisted_parents,
 )
 from bridge.connector.view import CheckpointView
+from bridge.connector.work import Composer
 
 ARN = "arn:aws:dynamodb:us-west-2:1:table/orders/stream/2026"
 TABLE = "orders"
@@ -169,6 +172,16 @@ def test_the_seal_is_due_when_every_segment_is_done_and_once_only(done: int) -> 
     if seal is not None:
         view.apply(seal.key(), seal.value())
         assert seal_due(view, GENERATION) is None
+
+
+def test_a_bump_somebody_else_wrote_tells_a_worker_that_it_was_replaced() -> None:
+    composer = Composer(bucket=0, checkpoints="c", changes={}, dead_letters="d")
+    view = view_of(GENERATION, *bumped())
+    owned = {0: Backlog(composer)}
+    assert usable(view, TABLE, owned) == frozenset()
+    composer.epochs[ARN] = 7
+    assert usable(view, TABLE, owned) == frozenset({0})
+    assert usable(view_of(replace(GENERATION, epoch=8), *bumped()), TABLE, owned) == {0}
 
 
 def test_segments_spread_evenly() -> None:
