@@ -64,6 +64,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
     def __init__(self, settings: ApplicationSettings, **overrides: Any) -> None:
         kafka = settings.kafka
         self._settings = settings
+        self._starts: dict[tuple[str, int], int] = {}
         self._passed: dict[tuple[str, int], int] = {}
         self._idle_check_at = 0.0
         self._behind = False
@@ -161,8 +162,10 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             mine = [place for place in topic_partitions if place.topic == topic]
             starts = self._settings.place(topic, [place.partition for place in mine])
             for place in mine:
-                place.offset = starts[place.partition]
-                self._passed[topic, place.partition] = place.offset
+                start = starts[place.partition]
+                place.offset = start
+                self._starts[topic, place.partition] = start
+                self._passed[topic, place.partition] = 0
         for place in topic_partitions:
             if place.topic not in data:
                 self._settings.await_decided(place.topic, place.partition)
@@ -183,26 +186,37 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         self._consumed = True
 
     def _pass_markers(self) -> None:
-        """Let the checkpoint hold positions that moved without a message, past markers."""
+        """Let the checkpoint hold positions that moved without a message.
+
+        They move past markers, and on assignment past what a person gave up.
+        """
         data = self._topic_manager.non_changelog_topics
         mine = [place for place in self._consumer.assignment() if place.topic in data]
         behind = False
         for place in self._consumer.position(mine) if mine else ():
-            passed = self._passed.get((place.topic, place.partition), 0)
-            if place.offset > passed:
-                self._processing_context.store_offset(
-                    place.topic, place.partition, place.offset - 1
-                )
-                passed = self._passed[place.topic, place.partition] = place.offset
+            where = (place.topic, place.partition)
+            # Nothing was read yet where the position is one of librdkafka's negative marks.
+            position = max(place.offset, self._starts.get(where, 0))
+            if position > self._passed.get(where, 0):
+                self._processing_context.store_offset(*where, position - 1)
+                self._passed[where] = position
             _, end = self._consumer.get_watermark_offsets(place, cached=True)
-            behind = behind or passed < end
+            behind = behind or position < end
         self._behind = behind
 
 
 def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
+    """Settings of the member.
+
+    The embedded broker (the one that needs static members) lists an aborted transaction also to
+    readers that are past it, and they then pass over whatever its producer wrote since. There
+    messages of open and aborted transactions are read too: their writers repeat them, and versions
+    make the repetition harmless; state skips what was not committed.
+    """
+    embedded = settings.kafka.static_membership
     return {
         **settings.kafka.client(
-            isolation_level="read_committed",
+            isolation_level="read_uncommitted" if embedded else "read_committed",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             group_instance_id=settings.member,
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,

@@ -11,11 +11,20 @@ import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bridge.wire.errors import BrokerUnreachableError
 from bridge.wire.gap import check_position
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
+from bridge.wire.kafka import (
+    REQUEST_TIMEOUT_S,
+    SETTLE_TIMEOUT_S,
+    SETTLING,
+    KafkaConfig,
+    unreachable,
+    written_bounds,
+)
+from bridge.wire.topics import admin
 
 # Longer than a transaction can stay open on the broker.
 _DECIDED_TIMEOUT_S = 60.0
@@ -27,9 +36,7 @@ class Positions:
     def __init__(self, kafka: KafkaConfig, group: str) -> None:
         self._group = group
         self._committed = Consumer(kafka.consumer(group=group))
-        # Kafka's name for seeing records whose transaction is not decided yet.
-        raw = {**kafka.consumer(group=group), "isolation.level": "read_uncommitted"}
-        self._raw = Consumer(raw)
+        self._admin = admin(kafka)
 
     def __enter__(self) -> Positions:
         return self
@@ -41,7 +48,6 @@ class Positions:
         trace: TracebackType | None,
     ) -> None:
         self._committed.close()
-        self._raw.close()
 
     def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         """The group's next offset per partition, None where it never committed one.
@@ -73,15 +79,17 @@ class Positions:
             GapError: what was not read yet is gone.
             BrokerUnreachableError: Kafka does not answer.
         """
+        stored = self.committed(topic, partitions)
+        bounds = written_bounds(self._admin, topic, stored)
         return {
             partition: check_position(
                 position,
-                log_bounds(self._committed, topic, partition),
+                bounds[partition],
                 where=f"{topic} partition {partition}",
                 remedy=remedy,
                 accepted_start=accepted.get(partition),
             )
-            for partition, position in self.committed(topic, partitions).items()
+            for partition, position in stored.items()
         }
 
     def await_decided(
@@ -96,12 +104,37 @@ class Positions:
             BrokerUnreachableError: it was still open after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        end = log_bounds(self._raw, topic, partition).end
-        while log_bounds(self._committed, topic, partition).end < end:
+        end = written_bounds(self._admin, topic, [partition])[partition].end
+        while decided_ends(self._admin, topic, [partition])[partition] < end:
             if time.monotonic() > deadline:
                 raise BrokerUnreachableError(
                     f"a transaction is still undecided after {timeout_s:.0f} s",
                     where=f"{topic} partition {partition}",
                     remedy="Check that no other process runs under the same TAILRACE_REPLICA",
                 )
+            time.sleep(0.1)
+
+
+def decided_ends(client: AdminClient, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Where the oldest open transaction begins, the log's end where none is open.
+
+    Raises:
+        BrokerUnreachableError: Kafka does not answer, or a partition finds no leader.
+    """
+    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while True:
+        futures = client.list_offsets(
+            asked,
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        try:
+            return {
+                place.partition: future.result(timeout=REQUEST_TIMEOUT_S * 2).offset
+                for place, future in futures.items()
+            }
+        except KafkaException as error:
+            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
+                raise unreachable(error, topic) from error
             time.sleep(0.1)

@@ -25,6 +25,7 @@ from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
 from processors.application import ApplicationSettings, ProcessorApplication
 from processors.compiled import compile_transform
+from processors.folder import StateFolder
 from processors.pipeline import Pipeline
 from processors.positions import Positions
 from processors.progress import RUNNING, Progress
@@ -93,11 +94,11 @@ class Processor:
     ) -> None:
         self._config = config
         self._failpoint = failpoint
-        self._compiled = compile_transform(config.transform)
+        self.compiled = compile_transform(config.transform)
         self._names = TopicNames(config.kafka.namespace)
-        self._group = self._names.group(self._compiled.name)
+        self._group = self._names.group(self.compiled.name)
         self._progress = Progress()
-        self._lag = metrics.LAG.labels(self._compiled.name)
+        self._lag = metrics.LAG.labels(self.compiled.name)
         self._application: ProcessorApplication | None = None
 
     def health(self) -> str | None:
@@ -118,18 +119,23 @@ class Processor:
         config, client = self._config, admin(self._config.kafka)
         create_outputs(
             client,
-            self._compiled,
+            self.compiled,
             inputs,
             names=self._names,
             replication=config.replication,
             retention_ms=config.retention_ms,
         )
-        check_revision(config.kafka, self._compiled, accept_change=config.accept_change)
-        for flow in self._compiled.flows:
+        check_revision(config.kafka, self.compiled, accept_change=config.accept_change)
+        for flow in self.compiled.flows:
             register_schema(config.kafka, flow.schema)
-        with _explained(f"transform {self._compiled.name}", self._remedy()):
-            application = ProcessorApplication(self._settings(inputs))
-            application.connect(Pipeline(self._compiled, self._names))
+        base = Path(config.state_dir) / inputs.namespace_id / config.kafka.replica
+        folder = StateFolder(base)
+        with (
+            contextlib.closing(folder),
+            _explained(f"transform {self.compiled.name}", self._remedy()),
+        ):
+            application = ProcessorApplication(self._settings(inputs, folder.path))
+            application.connect(Pipeline(self.compiled, self._names))
             self._application = application
             self._progress.enter(RUNNING, time.monotonic())
             with _stopping(application, stop):
@@ -138,11 +144,11 @@ class Processor:
     def _await_inputs(self, stop: threading.Event) -> Inputs | None:
         client = admin(self._config.kafka)
         while not stop.is_set():
-            found = find_inputs(self._config.kafka, client, self._compiled)
+            found = find_inputs(self._config.kafka, client, self.compiled)
             if isinstance(found, Inputs):
                 return found
             self._progress.enter(f"waiting for {found}", time.monotonic())
-            logger.info("waiting", extra={"transform": self._compiled.name, "for": found})
+            logger.info("waiting", extra={"transform": self.compiled.name, "for": found})
             self._pause(stop, found, client)
         return None
 
@@ -150,17 +156,17 @@ class Processor:
         """Until the next log line is due, or what is missing has come."""
         until = time.monotonic() + self._config.wait_interval_s
         while time.monotonic() < until and not stop.wait(0.25):
-            if find_inputs(self._config.kafka, client, self._compiled) != missing:
+            if find_inputs(self._config.kafka, client, self.compiled) != missing:
                 return
 
-    def _settings(self, inputs: Inputs) -> ApplicationSettings:
+    def _settings(self, inputs: Inputs, state_dir: Path) -> ApplicationSettings:
         config = self._config
         member = f"{self._group}.{config.kafka.replica}"
         return ApplicationSettings(
             kafka=config.kafka,
             group=self._group,
             member=member,
-            state_dir=Path(config.state_dir) / inputs.namespace_id / config.kafka.replica,
+            state_dir=state_dir,
             commit_interval_s=config.commit_interval_s,
             place=lambda topic, partitions: self._place(inputs, topic, partitions),
             await_decided=self._await_decided,
@@ -172,7 +178,7 @@ class Processor:
     def _place(self, inputs: Inputs, topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
         if not partitions:
             return {}
-        accepted = inputs.accepted.get((f"processor:{self._compiled.name}", topic), {})
+        accepted = inputs.accepted.get((f"processor:{self.compiled.name}", topic), {})
         with Positions(self._config.kafka, self._group) as positions:
             return positions.starts(
                 topic, partitions, remedy=self._remedy(topic), accepted=accepted
@@ -183,10 +189,10 @@ class Processor:
             positions.await_decided(topic, partition)
 
     def _remedy(self, topic: str | None = None) -> str:
-        tables = self._compiled.tables()
+        tables = self.compiled.tables()
         named = [table for table in tables if topic in (None, self._names.changes(table))]
         return (
-            f"Run: tailrace backfill {named[0]} --accept-gap processor:{self._compiled.name} "
+            f"Run: tailrace backfill {named[0]} --accept-gap processor:{self.compiled.name} "
             "and start again"
         )
 
