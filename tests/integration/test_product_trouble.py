@@ -25,6 +25,7 @@ def verified(made) -> None:
     assert (report["exit"], report["verified"]) == (0, True), report
 
 
+@pytest.mark.real
 @pytest.mark.needs("restart")
 def test_a_broker_that_restarts_is_waited_for(product, own_broker):
     made = product(existing=50, keys=80, broker=own_broker)
@@ -38,6 +39,7 @@ def test_a_broker_that_restarts_is_waited_for(product, own_broker):
     check_rows(made.kafka, "out")
 
 
+@pytest.mark.real
 @pytest.mark.needs("restart")
 def test_kafka_wiped_under_an_existing_lake_is_filled_anew_and_loses_what_vanished(
     product, own_broker
@@ -97,7 +99,7 @@ def delete_everything(made, topic: str) -> None:
         future.result(timeout=30)
 
 
-@pytest.mark.parametrize("stage", ["sink", "processor"])
+@pytest.mark.parametrize("stage", ["sink", pytest.param("processor", marks=pytest.mark.real)])
 def test_records_deleted_before_they_were_read_stop_the_stage_until_a_backfill(product, stage):
     made = product(existing=40, keys=60)
     made.pipeline.start()
