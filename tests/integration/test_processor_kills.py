@@ -134,6 +134,7 @@ def await_exactly(feed: Feed, file: Path, process: Process) -> None:
     assert feed.rows(file) == expected
 
 
+@pytest.mark.real
 def test_killed_at_random_with_state_deleted_at_random(feed, launch, tmp_path):
     chance = random.Random(SEED)
     messages = workload(feed.changes, 6_000, seed=SEED)
@@ -154,9 +155,14 @@ def test_killed_at_random_with_state_deleted_at_random(feed, launch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "point", ["processor.processed", "processor.prepared", "processor.committed"]
+    ("point", "wiped"),
+    [
+        ("processor.prepared", True),  # the rest in the real lane
+        pytest.param("processor.prepared", False, marks=pytest.mark.real),
+        pytest.param("processor.processed", True, marks=pytest.mark.real),
+        pytest.param("processor.committed", True, marks=pytest.mark.real),
+    ],
 )
-@pytest.mark.parametrize("wiped", [False, True], ids=["state-kept", "state-deleted"])
 def test_killed_at_each_step_of_a_checkpoint(feed, launch, tmp_path, point, wiped):
     messages = iter(workload(feed.changes, 1_000, seed=SEED + 1))
     feed.send(*itertools.islice(messages, 200))
@@ -196,6 +202,7 @@ def test_sigterm_finishes_commits_and_exits_with_0(feed, launch):
     await_exactly(feed, ORDERS, successor)
 
 
+@pytest.mark.real
 def test_a_paused_processor_that_wakes_after_its_successor_is_fenced(feed, launch):
     messages = workload(feed.changes, 900, seed=SEED + 3)
     feed.send(*messages[:300])
