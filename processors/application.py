@@ -6,6 +6,7 @@ What it changes of Quix's behaviour, each pinned by a test:
   recovered only once no transaction is open in it;
 - the position at the end of a partition is committed too (it lies behind transaction markers), or
   an idle partition would look like a gap after retention;
+- a member that lost its partitions drops everything and ends;
 - signals stay with the caller: `stop()` ends the loop after the message in hand, and commits.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, TopicPartition
 
+from bridge.wire.errors import FencedError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
 from processors.compiled import CompiledFlow
 from processors.pipeline import Incoming, Pipeline
@@ -171,6 +173,19 @@ class ProcessorApplication(Application):  # type: ignore[misc]
                 self._settings.await_decided(place.topic, place.partition)
                 place.offset = OFFSET_END  # paused at once; recovery seeks where it begins
         super()._assign_partitions(topic_partitions)
+
+    def _on_lost(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
+        """Drop everything: the partitions have another owner.
+
+        Quix would go on and commit the open checkpoint as a member of the new generation, lost
+        partitions included: their rows twice, their offsets back, old state over new.
+        """
+        lost = sorted((place.topic, place.partition) for place in topic_partitions)
+        raise FencedError(
+            f"{len(lost)} partitions were lost to another member",
+            where=self._settings.member,
+            remedy="Nothing to do if the process was paused or cut off; it starts again by itself",
+        )
 
     def _process_message(self, dataframe_composed: Any) -> None:
         self._consumed = False

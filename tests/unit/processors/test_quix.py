@@ -13,6 +13,7 @@ from quixstreams.processing import ProcessingContext
 from quixstreams.state import StateStoreManager
 from quixstreams.state.rocksdb.transaction import RocksDBPartitionTransaction
 
+from bridge.wire.errors import FencedError
 from bridge.wire.kafka import KafkaConfig
 from processors.application import ApplicationSettings, ProcessorApplication
 from processors.provision import LIVE_STORE, changelog_topic
@@ -217,6 +218,15 @@ def test_assigned_partitions_get_their_positions_and_changelogs_are_waited_for(
     application._assign_partitions([Place("data", 3, -1001), Place("changelog", 3, -1001)])
     assert [(p.topic, p.offset) for p in assigned] == [("data", 42), ("changelog", -1)]
     assert waited == [("changelog", 3)]
+
+
+def test_a_member_that_lost_its_partitions_ends_and_commits_nothing(tmp_path):
+    application = ProcessorApplication(settings(tmp_path))
+    with pytest.raises(FencedError, match="2 partitions were lost"):
+        application._on_lost(None, [Place("data", 0, 5), Place("data", 1, 5)])
+    assert "self._on_lost" in source(Application._run_dataframe)
+    body = source(Application._on_revoke)
+    assert body.index("if self._failed:") < body.index("commit_checkpoint(")
 
 
 def test_deserialising_is_left_to_us(tmp_path):

@@ -133,6 +133,7 @@ def test_other_changes_are_named(chain, options, fragment):
 
 def test_the_spelling_of_descriptions_stays():
     """Deployed processors compare with what an earlier release wrote."""
+    in_choices = f"({STATUS} in ('b', 'it''s'))"
     found = description(
         lambda s: (
             s.filter(f"eventName <> 'x' and ({STATUS} is null or {STATUS} in ('b', 'it''s'))")
