@@ -42,6 +42,18 @@ class TableRows:
         for key, row in view.rows(_present(columns, set(view.schema.names))):
             yield TableRow(key, row["_version"], spell_row(columns, row))
 
+    def count(self) -> int:
+        """How many rows there are now.
+
+        Raises:
+            TailraceError: the lake does not answer.
+        """
+        table = self._lake.table(self._dataset)
+        if table is None:
+            return 0
+        batches = select({"rows": table}, "select count(*) as n from rows")
+        return sum(row["n"] for batch in batches for row in batch.to_pylist())
+
     def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
         """The rows of these keys as they are now.
 

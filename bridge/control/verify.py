@@ -197,6 +197,8 @@ class Verification:
             first = suspects(islice(differing, SUSPECTS_MAX))
             uncounted = Counter(candidate.kind for candidate in differing)
         left = self._look_again(first) if self._kafka is not None and not uncounted else first
+        if self._looks:
+            delta_rows = self._rows.count()  # more may have arrived since the first look
         judged = {key: s for key, s in left.items() if s.strikes or not self._looks}
         aside = self._dead_lettered(judged)
         counts = uncounted + Counter(s.kind for key, s in judged.items() if key not in aside)

@@ -72,6 +72,9 @@ class World:
             for row in copies:
                 yield TableRow(row_key, encode_version(7, 5), spell_row(columns, row))
 
+    def count(self) -> int:
+        return sum(map(len, self.rows.values()))
+
     def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
         found: dict[str, list[TableRow]] = {}
         for row in self.all(columns):
@@ -217,6 +220,17 @@ def test_too_many_differences_are_counted_without_looking_again(
 
 def lines(*numbers: int) -> dict[str, Any]:
     return {"lines": {"L": [{"M": {"line_no": {"N": str(n)}, "sku": {"S": "s"}}} for n in numbers]}}
+
+
+def test_rows_that_arrive_between_two_looks_are_counted(world: World) -> None:
+    of = feed("orders")
+    world.put(*(order(n) for n in range(5)))
+    world.each_look = lambda _number: world.arrive(of)
+
+    found = verdict(world, of)
+
+    assert found.clean
+    assert (found.source_items, found.delta_rows, world.looks) == (5, 5, 1)
 
 
 def test_exploded_rows_are_verified_too(world: World) -> None:
