@@ -34,8 +34,9 @@ def begin(
             bump = Bump(arn=arn, bucket=bucket, epoch=epoch)
             return EpochMark(bump) if backlog.claim(bump.key()) else None
         case PlaceShard(_, known):
-            shard = known.shard
-            if not backlog.begin("place", shard.arn, shard.shard):
+            shard, position = known.shard, known.position
+            since = str(position.epoch) if position is not None else ""
+            if not backlog.begin("place", shard.arn, shard.shard, since):
                 return None
             return ShardPage(table=table, arn=shard.arn, shard=shard.shard)
         case ReadShard():

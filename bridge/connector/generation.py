@@ -184,11 +184,17 @@ def _lost(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: floa
 
 
 def scan_open(view: CheckpointView, generation: Generation, buckets: int) -> bool:
-    """Whether the generation's scan may read: all bumps committed, all known shards placed."""
+    """Whether the generation's scan may read.
+
+    All bumps are committed, all known shards placed, and every position that is not an end carries
+    the epoch: its owner saw, after the bump, that nothing of the shard was lost.
+    """
     if generation.segments == 0 or view.active_gaps(generation.table):
         return False
     arn, epoch = generation.arn, generation.epoch
     if any(view.bump(arn, bucket) < epoch for bucket in range(buckets)):
+        return False
+    if any(not p.ended and p.epoch < epoch for p in view.positions[arn].values()):
         return False
     unplaced = (ShardState.PLACE, ShardState.RESTART)
     return all(

@@ -109,13 +109,17 @@ def plan_table(
 
 
 def _plan_shard(view: CheckpointView, known: ShardView, bucket: int) -> Iterator[Action]:
-    match shard_state(view, known, view.bump(known.shard.arn, bucket)):
+    bump = view.bump(known.shard.arn, bucket)
+    match shard_state(view, known, bump):
         case ShardState.PLACE:
             yield PlaceShard(bucket, known)
         case ShardState.READ:
             yield ReadShard(bucket, known, restart=False)
         case ShardState.RESTART:
             yield ReadShard(bucket, known, restart=True)
+        case ShardState.WAIT_PARENT | ShardState.WAIT_EPOCH:
+            if known.position is not None and known.position.epoch < bump:
+                yield PlaceShard(bucket, known)  # the scan of this epoch covers it from here on
         case _:
             pass
 

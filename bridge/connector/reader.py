@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.connector.backoff import Backoff, PollPace
-from bridge.connector.checkpoints import Position, Shard
+from bridge.connector.checkpoints import Gap, Position, Shard
 from bridge.connector.failures import Failure, Trouble
 from bridge.connector.records import RecordsPage
 from bridge.connector.work import ShardPage
@@ -99,6 +99,8 @@ class ShardReader:
         self._fresh = False  # no answer came through this iterator yet
         self._ending: ShardPage | None = None
         self._wait_s = pace.busy_s
+        self._epoch = position.epoch if position is not None else None
+        self._unconfirmed = False
         known_whole = position.whole if position is not None else not shard.first
         unread = not restart and self.read_to is None and shard.start is not None
         self._whole = known_whole and unread
@@ -110,6 +112,32 @@ class ShardReader:
     def anchored(self) -> bool:
         """Whether finding the start trimmed means that something unread is gone."""
         return self.read_to is not None or self._whole
+
+    def renew(self, epoch: int) -> None:
+        """The bucket's changes carry `epoch` now; no scan of it begins before this shard's
+        position does so too, and that waits until an answer showed that nothing is lost."""
+        if self._epoch is not None and epoch > self._epoch:
+            self._unconfirmed = True
+        self._epoch = epoch
+
+    def loss(self, cause: str, *, scans: bool, now_s: float) -> Gap:
+        """The record of a gap that a step told of.
+
+        `scans`: the current generation scans the table. A loss that is found before the shard's
+        position carries its epoch is covered by that scan, which can't have begun; it is noted
+        under the epoch before, so that the shard is restarted and nobody has to ask again.
+        """
+        epoch = self._epoch
+        assert epoch is not None
+        return Gap(
+            table=self.table,
+            arn=self.shard.arn,
+            shard=self.shard.shard,
+            epoch=epoch - 1 if self._unconfirmed and scans else epoch,
+            after=self.read_to,
+            cause=cause,
+            at_s=int(now_s),
+        )
 
     def request(self) -> Request:
         """What to ask now."""
@@ -145,7 +173,7 @@ class ShardReader:
         self._iterator = page.next_iterator
         if page.last is not None:
             self.read_to = page.last
-        delivery = self._page(page) if page.records else None
+        delivery = self._page(page) if page.records or self._unconfirmed else None
         if page.next_iterator is None:
             self._ending = delivery or self._page()
             return Step()
@@ -218,6 +246,7 @@ class ShardReader:
         return Step(delay_s=delay_s)
 
     def _page(self, page: RecordsPage | None = None) -> ShardPage:
+        self._unconfirmed = False
         return ShardPage(
             table=self.table,
             arn=self.shard.arn,

@@ -16,8 +16,8 @@ from bridge.connector.aws import AwsRegion
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.begin import Habits
 from bridge.connector.bucket import CommitPolicy
+from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy
-from bridge.connector.status import gap_line
 from bridge.connector.tables import Table, TableSetup
 from bridge.connector.tasks import Feed
 from bridge.connector.worker import Worker, WorkerConfig

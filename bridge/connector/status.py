@@ -1,30 +1,14 @@
-"""What the outside sees of a table's feed: gauges, and a gap as one line with its command."""
+"""What the outside sees of a table's feed: its gauges."""
 
 from __future__ import annotations
 
-import time
-
 from bridge.connector import metrics
-from bridge.connector.checkpoints import Gap
 from bridge.connector.shards import ShardState, shard_state, shard_views
 from bridge.connector.tasks import Feed
 from bridge.connector.view import CheckpointView
 
 _RETENTION_HOURS = 24.0
 _SHOWN = {ShardState.READ: "open", ShardState.ENDED: "done"}
-
-
-def gap_line(gap: Gap) -> str:
-    """A gap as a person reads it: where, from, to, and what repairs it."""
-    return (
-        f"table {gap.table}: GAP in shard {gap.shard}: {gap.cause}; changes are lost from after "
-        f"sequence number {gap.after or '(none read)'} to {_utc(gap.at_s)}. "
-        f"Run: tailrace backfill {gap.table}"
-    )
-
-
-def _utc(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def show_table(view: CheckpointView, feed: Feed, now_s: float) -> None:

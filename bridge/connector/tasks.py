@@ -18,8 +18,8 @@ import orjson
 from bridge.connector import listing, metrics
 from bridge.connector.aws import AwsRegion
 from bridge.connector.bucket import Bucket
-from bridge.connector.checkpoints import Gap
 from bridge.connector.failures import Failure, Trouble
+from bridge.connector.gaps import gap_line
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
 from bridge.connector.records import HashKey, ScanIdentity, decode_records, decode_scan
 from bridge.connector.segment import SegmentReader
@@ -35,8 +35,8 @@ _COMPLAIN_AFTER = 4
 class Feed:
     """A table as all of its tasks in this worker share it.
 
-    `arn`, `epoch` and `halted` follow the committed generation; `failing_since` (monotonic) and
-    `problem` tell of AWS, None while it answers.
+    `arn`, `epoch`, `scans` and `halted` follow the committed generation; `failing_since`
+    (monotonic) and `problem` tell of AWS, None while it answers.
     """
 
     table: str
@@ -45,6 +45,7 @@ class Feed:
     arn: str = ""
     epoch: int = 0
     halted: bool = False
+    scans: bool = False
     failing_since: float | None = None
     problem: str = ""
     lags: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class ShardTask:
             return None
         if self._feed.halted:
             return _HALTED_POLL_S
+        self._reader.renew(self._bucket.composer.epochs[self._arn])
         try:
             step = self._ask()
         except Failure as failure:
@@ -145,15 +147,9 @@ class ShardTask:
         return self._reader.received(page)
 
     def _report_gap(self, cause: str) -> None:
-        gap = Gap(
-            table=self._feed.table,
-            arn=self._arn,
-            shard=self._shard,
-            epoch=self._bucket.composer.epochs[self._arn],
-            after=self._reader.read_to,
-            cause=cause,
-            at_s=int(time.time()),
-        )
+        gap = self._reader.loss(cause, scans=self._feed.scans, now_s=time.time())
+        if gap.epoch < self._feed.epoch:
+            logger.error("%s (the snapshot that is about to begin repairs it)", gap_line(gap))
         self._bucket.mark([self._bucket.composer.checkpoint(gap.key(), gap.value())])
 
 

@@ -19,13 +19,14 @@ from bridge.connector.begin import Habits, begin
 from bridge.connector.bucket import Bucket, CommitPolicy, Failpoint
 from bridge.connector.checkpoints import Gap, namespace_value
 from bridge.connector.fetch import Budget, Pool
+from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy, decide
 from bridge.connector.leader import Order, Surveyor, decision_messages
 from bridge.connector.plan import Action, ScanSegment, halted, plan_table, usable
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
-from bridge.connector.status import gap_line, show_table
+from bridge.connector.status import show_table
 from bridge.connector.tail import Tail
 from bridge.connector.tasks import Feed, SegmentTask, ShardTask
 from bridge.connector.view import CheckpointView
@@ -258,6 +259,7 @@ class Worker:
             generation = self.view.generations.get(name)
             if generation is not None:
                 feed.arn, feed.epoch = generation.arn, generation.epoch
+                feed.scans = generation.segments > 0
             feed.halted = halted(self.view, name)
             backlogs = {number: bucket.backlog for number, bucket in self.ready.items()}
             owned = usable(self.view, name, backlogs)

@@ -16,7 +16,6 @@ import orjson
 from bridge.connector.backlog import Backlog
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.begin import Habits, begin
-from bridge.connector.checkpoints import Gap
 from bridge.connector.failures import Failure
 from bridge.connector.generation import Survey, TablePolicy, decide
 from bridge.connector.leader import decision_messages
@@ -167,6 +166,7 @@ class SimWorker:
                 self._read(owned, reader)
 
     def _read(self, owned: Owned, reader: ShardReader) -> None:
+        reader.renew(owned.backlog.composer.epochs[reader.shard.arn])
         try:
             step = self.simulation.ask(reader)
         except Failure as failure:
@@ -174,15 +174,9 @@ class SimWorker:
         if step.page is not None:
             owned.backlog.put(step.page)
         if step.gap is not None:
-            gap = Gap(
-                table=TABLE,
-                arn=reader.shard.arn,
-                shard=reader.shard.shard,
-                epoch=owned.backlog.composer.epochs[reader.shard.arn],
-                after=reader.read_to,
-                cause=step.gap,
-                at_s=int(self.simulation.world.clock.now()),
-            )
+            scans = self.view.generations[TABLE].segments > 0
+            now_s = self.simulation.world.clock.now()
+            gap = reader.loss(step.gap, scans=scans, now_s=now_s)
             message = owned.backlog.composer.checkpoint(gap.key(), gap.value())
             owned.backlog.expect([message])
             owned.backlog.put(Marks((message,)))

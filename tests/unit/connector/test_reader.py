@@ -178,6 +178,34 @@ def test_trimmed_under_an_old_iterator_is_asked_about_again_before_it_is_a_gap()
     assert cursor.read_to == "160"
 
 
+def test_a_new_epoch_is_confirmed_by_the_next_answer_even_an_empty_one() -> None:
+    cursor = reader(committed=position("150"))
+    cursor.renew(7)
+    cursor.opened("it")
+    assert cursor.received(page()).page is None
+    cursor.renew(8)
+    confirmed = cursor.received(page()).page
+    assert confirmed is not None
+    assert confirmed.sequence == "150"
+    assert cursor.received(page()).page is None
+
+
+def test_a_loss_found_before_that_is_covered_by_the_scan_that_waits_for_it() -> None:
+    cursor = reader(committed=position("150"))
+    cursor.renew(8)
+    assert cursor.loss("gone", scans=True, now_s=NOW_S).epoch == 7
+    assert cursor.loss("gone", scans=False, now_s=NOW_S).epoch == 8
+    cursor.opened("it")
+    cursor.received(page())
+    assert cursor.loss("gone", scans=True, now_s=NOW_S).epoch == 8
+
+
+def test_a_loss_in_a_shard_without_a_position_is_never_taken_as_covered() -> None:
+    cursor = reader(CHILD)
+    cursor.renew(8)
+    assert cursor.loss("gone", scans=True, now_s=NOW_S).epoch == 8
+
+
 def test_a_shard_that_vanished_in_the_middle_is_a_gap() -> None:
     step = reader(committed=position("150")).failed(failure(Trouble.GONE), 0.5)
     assert step.finished

@@ -156,6 +156,26 @@ def test_a_scan_waits_for_every_bump_and_every_place() -> None:
         assert not scan_open(view_of(*rest), GENERATION, BUCKETS)
 
 
+def test_a_scan_waits_until_every_shard_was_seen_whole_after_the_bump() -> None:
+    later = replace(GENERATION, epoch=8)
+    records = [shard("s"), later, *bumped(8)]
+    assert not scan_open(view_of(*records, position("s", epoch=7)), later, BUCKETS)
+    assert scan_open(view_of(*records, position("s", epoch=8)), later, BUCKETS)
+    assert scan_open(view_of(*records, position("s", epoch=7, ended=True)), later, BUCKETS)
+
+
+def test_a_shard_that_still_waits_is_placed_again_for_a_new_epoch() -> None:
+    owned = frozenset(range(BUCKETS))
+    later = replace(GENERATION, epoch=8)
+    family = [shard("p", first=True), shard("c", "p", first=True), later, *bumped(8)]
+    placed = [position("p", epoch=8), position("c", sequence=None)]
+    plan = list(plan_table(view_of(*family, *placed), TABLE, owned, BUCKETS))
+    assert [a.known.shard.shard for a in plan if isinstance(a, PlaceShard)] == ["c"]
+    again = [position("p", epoch=8), position("c", epoch=8, sequence=None)]
+    plan = list(plan_table(view_of(*family, *again), TABLE, owned, BUCKETS))
+    assert not [a for a in plan if isinstance(a, PlaceShard)]
+
+
 def test_nothing_is_read_while_a_gap_is_in_force() -> None:
     records = [shard("s"), shard("t"), GENERATION, *bumped(), position("s"), position("t")]
     owned = frozenset(range(BUCKETS))

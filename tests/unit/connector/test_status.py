@@ -1,6 +1,6 @@
 """A gap as a person reads it."""
 
-from bridge.connector.status import gap_line
+from bridge.connector.gaps import gap_line
 from tests.unit.connector.test_shards import gap
 
 
