@@ -152,7 +152,8 @@ class KafkaBroker(_OwnBroker):
 
     def _format(self) -> None:
         self._properties.write_text(self._settings())
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The tool would take an id that begins with a hyphen for an option.
+        cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         tool = [*_JVM, "-cp", self._classpath(), "kafka.tools.StorageTool", "format"]
         log = self._folder / "format.log"
         command = [*tool, "-t", cluster, "-c", str(self._properties)]
