@@ -11,7 +11,13 @@ import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bridge.wire.errors import BrokerUnreachableError
@@ -26,6 +32,13 @@ from bridge.wire.kafka import (
 )
 from bridge.wire.topics import admin
 
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    }
+)
 # Longer than a transaction can stay open on the broker.
 _DECIDED_TIMEOUT_S = 60.0
 
@@ -56,10 +69,16 @@ class Positions:
             BrokerUnreachableError: the coordinator does not answer.
         """
         asked = [TopicPartition(topic, partition) for partition in partitions]
-        try:
-            found = self._committed.committed(asked, timeout=REQUEST_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(error, f"positions of group {self._group}") from error
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                found = self._committed.committed(asked, timeout=REQUEST_TIMEOUT_S)
+                break
+            except KafkaException as error:
+                # A coordinator that moves or loads is asked again, as a member would.
+                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                    raise unreachable(error, f"positions of group {self._group}") from error
+                time.sleep(0.2)
         for place in found:
             if place.error is not None:
                 raise unreachable(KafkaException(place.error), f"positions of {self._group}")

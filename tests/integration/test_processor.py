@@ -93,6 +93,8 @@ def running(config: ProcessorConfig):
     processor.start()
     try:
         yield processor
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the processor ended: {processor.error!r}") from error
     finally:
         processor.stop()
     assert processor.error is None
