@@ -48,11 +48,8 @@ class TableRows:
         Raises:
             TailraceError: the lake does not answer.
         """
-        table = self._lake.table(self._dataset)
-        if table is None:
-            return 0
-        batches = select({"rows": table}, "select count(*) as n from rows")
-        return sum(row["n"] for batch in batches for row in batch.to_pylist())
+        view = self._lake.view(self._dataset)
+        return 0 if view is None else view.count()
 
     def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
         """The rows of these keys as they are now.
