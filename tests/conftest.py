@@ -16,6 +16,9 @@ from bridge.wire.kafka import KafkaConfig
 from tests.parts import brokers, object_store
 from tests.parts import dynamodb as dynamodb_parts
 
+# As pyproject.toml has it.
+_DEFAULT_LANE = "not real and not soak and not bench"
+_PROCESSES = 3
 _TOKEN = uuid.uuid4().hex[:6]
 _left_out = pytest.StashKey[dict[str, list[str]]]()
 
@@ -29,6 +32,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--dynamodb", default="moto", help="moto (default), local (DynamoDB Local), or a URL"
     )
     group.addoption("--s3", default="moto", help="moto (default), seaweedfs, or a URL")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole default lane in a few processes; most of its tests wait for other processes.
+
+    What is named alone, or measured, keeps the machine and the terminal to itself.
+    """
+    option = config.option
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and option.markexpr == _DEFAULT_LANE and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses, option.dist = _PROCESSES, "loadfile"
 
 
 def pytest_configure(config: pytest.Config) -> None:
