@@ -11,18 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import EVENT_NAMES, change_key
 from bridge.wire.errors import ConfigurationError, TailraceError, WireError
 from bridge.wire.schemas import Column, Schema
-from processors.language import column_types, emit, nodes, problems, runtime
-from processors.stream import Chain, Step, Target
+from processors.branch import Branch, Step
+from processors.chain import Chain, only_branch
+from processors.language import emit, nodes, problems, runtime
+from processors.stream import Target
+from processors.target_keys import Keyed, TargetKey, target_key
 from processors.transform import Transform
-
-Row = dict[str, Any]
-Keyed = tuple[str, Row]
-
-_KEY_TAGS = {column_types.STRING: "S", column_types.BINARY: "B"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class CompiledFlow:
     mismatches: runtime.Mismatches
     _rows: emit.RowsFunction
     _applies: emit.AppliesFunction | None
-    _key: _TargetKey | None
+    _key: TargetKey | None
     _filters_items: bool
     _needs_old_image: bool
 
@@ -181,7 +178,10 @@ def compile_transform(transform: Transform) -> CompiledTransform:
             a stream has no select, a dataset's key does not fit.
     """
     where = f"transform {transform.name}"
-    chains = {name: Chain(name) for name in transform.inputs}
+    chains = {
+        name: Chain((Branch(name, entry.stream.source.table_name),))
+        for name, entry in transform.inputs.items()
+    }
     try:
         returned = transform.function(**chains)
     except TailraceError as error:
@@ -193,7 +193,7 @@ def compile_transform(transform: Transform) -> CompiledTransform:
             f"its function raised {type(error).__name__}: {error}", where=where
         ) from error
     flows = [
-        _compile_flow(transform, name, chain)
+        _compile_flow(transform, name, only_branch(chain, f"{where}, output {name!r}"))
         for name, chain in _outputs(transform, returned, where).items()
     ]
     return CompiledTransform(transform.name, tuple(flows))
@@ -223,27 +223,26 @@ def _outputs(transform: Transform, returned: object, where: str) -> Mapping[str,
     )
 
 
-def _compile_flow(transform: Transform, output: str, chain: Chain) -> CompiledFlow:
+def _compile_flow(transform: Transform, output: str, branch: Branch) -> CompiledFlow:
     dataset, where = transform.outputs[output].dataset, f"transform {transform.name}"
-    columns = chain.columns
-    if columns is None:
+    columns = branch.columns
+    if not branch.selected:
         raise ConfigurationError(
             f"the stream of {output!r} has no select",
             where=where,
             remedy='Name its columns: .select("eventName", "dynamodb.NewImage.id.S as id")',
         )
     mismatches = runtime.Mismatches()
-    steps, on_event = _split(chain.steps)
+    steps, on_event = _split(branch.steps)
     explodes = any(isinstance(step, nodes.Element) for step in steps)
-    key = _target_key(dataset, columns, explodes, where)
+    key = target_key(dataset, columns, explodes, where)
     rows = emit.emit_rows(steps, columns, mismatches)
     applies = emit.emit_applies(on_event, mismatches) if on_event else None
     used = [*columns.values(), *on_event, *(s for s in steps if not isinstance(s, nodes.Element))]
-    table = transform.inputs[chain.input_name].stream.source.table_name
     return CompiledFlow(
         transform=transform.name,
-        input_name=chain.input_name,
-        table=table,
+        input_name=branch.input_name,
+        table=branch.table,
         dataset=dataset,
         schema=Schema(
             dataset.id,
@@ -253,7 +252,7 @@ def _compile_flow(transform: Transform, output: str, chain: Chain) -> CompiledFl
         ),
         stateful=key is not None,
         event_columns=frozenset(n for n, node in columns.items() if nodes.describes_event(node)),
-        description=_describe(table, dataset, chain.steps, columns),
+        description=_describe(branch.table, dataset, branch.steps, columns),
         source=rows.source + (applies.source if applies else ""),
         mismatches=mismatches,
         _rows=rows.function,
@@ -293,88 +292,3 @@ def _describe(
         "steps": [spell(step) for step in steps],
         "columns": {name: f"{nodes.canonical(n)} {n.type}" for name, n in columns.items()},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _TargetKey:
-    """Keys of the rows of one item, from the columns that tell them apart."""
-
-    tags: Mapping[str, str]
-    attributes: frozenset[str]
-
-    def keyed(
-        self, rows: Sequence[Row], keys: Mapping[str, Any], dataset: str
-    ) -> tuple[Keyed, ...]:
-        missing = sorted(set(keys) - self.attributes)
-        if missing:
-            raise ConfigurationError(
-                f"key={list(self.tags)} does not hold the table's key attribute {missing[0]!r}: "
-                "rows of different items would overwrite one another",
-                where=f"Dataset(id={dataset!r})",
-                remedy=f"Select dynamodb.NewImage.{missing[0]}.{_tag_of(keys[missing[0]])} "
-                "without a cast and add its column to key",
-            )
-        found = [(self._key(row), row) for row in rows]
-        if len({key for key, _ in found}) != len(found):
-            raise WireError(
-                f"two rows of one item have the same key ({', '.join(self.tags)})",
-                where=f"dataset {dataset}",
-                remedy="Add a column to key that tells them apart",
-            )
-        return tuple(found)
-
-    def _key(self, row: Row) -> str:
-        typed = {}
-        for name, tag in self.tags.items():
-            value = row[name]
-            if value is None:
-                raise runtime.UnfitValueError("a key column is null", where=f"column {name}")
-            typed[name] = {tag: value if isinstance(value, str) else str(value)}
-        return canonical_key(typed).decode()
-
-
-def _tag_of(typed: Any) -> str:
-    return next(iter(typed), "S") if isinstance(typed, Mapping) else "S"
-
-
-def _target_key(
-    dataset: Target, columns: Mapping[str, nodes.Node], explodes: bool, where: str
-) -> _TargetKey | None:
-    at = f"{where}, Dataset(id={dataset.id!r})"
-    if not dataset.key:
-        if not explodes:
-            return None
-        raise ConfigurationError(
-            "explode makes several rows of one item, and nothing tells them apart",
-            where=at,
-            remedy="Name the columns that do, the item's own key among them: "
-            'Dataset(id=…, key=["order_id", "line_no"])',
-        )
-    tags: dict[str, str] = {}
-    attributes = set()
-    for name in dataset.key:
-        node = columns.get(name)
-        if node is None:
-            raise ConfigurationError(
-                f"key names {name!r}, which is not selected",
-                where=at,
-                remedy=problems.nearest(name, columns),
-            )
-        tag = "N" if column_types.is_number(node.type) else _KEY_TAGS.get(node.type)
-        if tag is None or nodes.describes_event(node):
-            why = "describes the event" if nodes.describes_event(node) else f"is a {node.type}"
-            raise ConfigurationError(f"key column {name!r} {why}: it can't be a key", where=at)
-        tags[name] = tag
-        if (
-            isinstance(node, nodes.Attribute)
-            and isinstance(node.base, str)
-            and len(node.steps) == 1
-        ):
-            attributes.add(str(node.steps[0]))
-    if not attributes:
-        raise ConfigurationError(
-            f"key={list(dataset.key)} holds no attribute of the item's own key",
-            where=at,
-            remedy="Add it: rows of different items would overwrite one another",
-        )
-    return _TargetKey(tags, frozenset(attributes))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.wire.errors import ConfigurationError
+from processors.chain import Chain
 from processors.language import problems
-from processors.stream import Chain, Input, Output
+from processors.stream import Input, Output
 
 TransformFunction = Callable[..., Chain | Mapping[str, Chain]]
 

@@ -29,10 +29,14 @@ _ROOTS = sorted({path[0] for path in EVENT_FIELDS})
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Names at one point of a chain: `columns` is None until a select gave them."""
+    """Names at one point of a chain: `columns` is None until a select gave them.
+
+    `added` are columns that have names beside the record's, before a select.
+    """
 
     columns: Mapping[str, nodes.Node] | None = None
     elements: Mapping[str, nodes.Element] = field(default_factory=dict)
+    added: Mapping[str, nodes.Node] = field(default_factory=dict)
 
 
 def resolve(expression: syntax.Expression, scope: Scope, text: str) -> nodes.Node:
@@ -122,6 +126,8 @@ class _Resolver:
         columns = self._scope.columns
         if columns is not None:
             return self._column(path, columns)
+        if len(path.parts) == 1 and first.value in self._scope.added:
+            return self._scope.added[str(first.value)]
         element = self._scope.elements.get(str(first.value))
         if element is not None:
             return self._attribute(element, path.parts[1:], path)
@@ -150,7 +156,7 @@ class _Resolver:
         if first.value == "dynamodb":
             inside.update(IMAGES)
         if not inside:
-            known = [*_ROOTS, *self._scope.elements]
+            known = [*_ROOTS, *self._scope.elements, *self._scope.added]
             return self.error(
                 first.position,
                 f"unknown field {first.value!r}",

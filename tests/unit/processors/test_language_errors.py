@@ -3,9 +3,10 @@
 import pytest
 
 from bridge.wire.errors import ConfigurationError
-from processors.stream import Chain
+from processors.branch import Branch
+from processors.chain import Chain
 
-CHAIN = Chain("orders")
+CHAIN = Chain((Branch("orders", "orders"),))
 
 
 def message(method, *texts):
