@@ -221,17 +221,9 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
 
 def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
-    """Settings of the member.
-
-    The embedded broker (the one that needs static members) lists an aborted transaction also to
-    readers that are past it, and they then pass over whatever its producer wrote since. There
-    messages of open and aborted transactions are read too: their writers repeat them, and versions
-    make the repetition harmless; state skips what was not committed.
-    """
-    embedded = settings.kafka.static_membership
     return {
         **settings.kafka.client(
-            isolation_level="read_uncommitted" if embedded else "read_committed",
+            isolation_level=settings.kafka.stage_isolation,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             group_instance_id=settings.member,
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,

@@ -92,11 +92,7 @@ class Intake:
             # A merge may take minutes; this consumer is no member of any group.
             max_poll_interval_ms=24 * 3600 * 1000,
         )
-        if kafka.static_membership:
-            # The embedded broker lists an aborted transaction again behind its end, and the client
-            # then drops what its producer commits next. Rows of an aborted transaction come again
-            # with the same versions, so reading them early changes nothing.
-            settings["isolation.level"] = "read_uncommitted"
+        settings["isolation.level"] = kafka.stage_isolation
         self._consumer = Consumer({**settings, "error_cb": self._client_error})
         self.read_from(start)
 

@@ -58,6 +58,17 @@ class KafkaConfig:
     security: Mapping[str, str] = field(default_factory=dict, repr=False)
     static_membership: bool = False
 
+    @property
+    def stage_isolation(self) -> str:
+        """The isolation level at which a stage reads what the stage before it wrote.
+
+        The embedded broker, the one that needs static members, lists an aborted transaction also
+        to readers that are past it, and they then pass over whatever its producer wrote since.
+        There a stage reads messages of open and aborted transactions too: their writers repeat
+        them, and versions make the repetition harmless; state skips what was not committed.
+        """
+        return "read_uncommitted" if self.static_membership else "read_committed"
+
     def client(self, **settings: Any) -> dict[str, Any]:
         """Settings of any client; `settings` are librdkafka's with dots written as `_`."""
         named = {name.replace("_", "."): value for name, value in settings.items()}
