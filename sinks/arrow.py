@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bridge.wire.schemas import Column, Schema
-from sinks.columns import EVENT_TIME, arrow_type, clashing_columns
+from sinks.columns import EVENT_TIME, arrow_type, clashing_columns, places
 from sinks.rows import Row, Unfit
 
 OPERATION = "_op"
@@ -59,7 +59,7 @@ class _Converter:
     def __init__(self, schema: Schema | None, table: pa.Schema) -> None:
         self._table = table
         self._fingerprint = schema.fingerprint if schema else ""
-        self._columns = {column.name: column for column in schema.columns} if schema else {}
+        self._columns = places(schema, table) if schema else {}
         self._clashes = clashing_columns(schema, table) if schema else {}
         self._where = f"schema of dataset {schema.dataset}" if schema else ""
 
@@ -91,9 +91,9 @@ class _Converter:
             texts = [row.fields.get("_event_time") for row in rows]
             return pa.array(texts, pa.string()).cast(EVENT_TIME)
         column = self._columns.get(name)
-        if column is None or name in self._clashes:
+        if column is None or column.name in self._clashes:
             return pa.nulls(len(list(rows)), field.type)
-        values = [row.fields.get(name) for row in rows]
+        values = [row.fields.get(column.name) for row in rows]
         return _exactly(_parse(values, column, self._where), field.type)
 
     def _find_unfit(self, field: pa.Field, rows: list[Row], reasons: dict[int, str]) -> None:
@@ -115,8 +115,8 @@ class _Converter:
         found: dict[int, str] = {}
         for name, other in self._clashes.items():
             reason = (
-                f"column {name!r} differs from the table's {other!r} only in case, which Delta "
-                f"does not tell apart. Give it another name in the transform: … as {name}_2"
+                f"column {name!r} differs from the table's {other!r} only in case: Delta tells "
+                f"no capitals apart. Give it another name in the transform: … as {name}_2"
             )
             for number, row in enumerate(rows):
                 if row.fields.get(name) is not None:

@@ -1,16 +1,18 @@
 """Columns of the table: which Arrow type each wire type is, and which columns a table still lacks.
 
 The table has the transform's columns, then `_event_time`, `_version` and `_key`. Columns only ever
-come in: what a newer transform no longer writes stays, NULL in its rows.
+come in: what a newer transform no longer writes stays, NULL in its rows. A column that was found in
+items, not declared, carries its DynamoDB type in the field's metadata: `bridge.wire.discovered`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from bridge.wire.discovered import Taken, assign, by_name, stem_of_column
 from bridge.wire.envelope import RESERVED_COLUMNS
 from bridge.wire.errors import UnknownVersionError
 from bridge.wire.schemas import Column, Schema
@@ -22,6 +24,7 @@ OWN_FIELDS = (
     pa.field("_key", pa.string()),
 )
 OWN_NAMES = frozenset(field.name for field in OWN_FIELDS)
+TAG = b"tailrace.attribute_type"
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 _TYPES = {
     "string": pa.string(),
@@ -60,23 +63,56 @@ def missing_fields(schemas: Iterable[Schema], table: pa.Schema | None) -> list[p
     Delta compares column names without case, so a name that differs from another only in that can't
     become a column; `clashing_columns` finds it again when its rows are converted.
     """
-    taken = {name.lower() for name in table.names} if table is not None else set(OWN_NAMES)
+    taken = _taken(table if table is not None else OWN_FIELDS)
     found: list[pa.Field] = []
     for schema in schemas:
         for column in schema.columns:
-            if column.name.lower() not in taken:
-                taken.add(column.name.lower())
-                kind = arrow_type(column, f"schema of dataset {schema.dataset}")
-                found.append(pa.field(column.name, kind))
+            name, kind = _place(column, taken)
+            if name is not None and name.lower() not in taken:
+                taken[name.lower()] = Taken(name, column.tag, kind)
+                metadata = {TAG: column.tag} if column.tag else None
+                found.append(pa.field(name, kind, metadata=metadata))
     return found if table is not None else [*found, *OWN_FIELDS]
+
+
+def places(schema: Schema, table: pa.Schema) -> dict[str, Column]:
+    """Which column of the schema goes into which of the table; what clashes is left out."""
+    taken = _taken(table)
+    placed = ((_place(column, taken)[0], column) for column in schema.columns)
+    return {name: column for name, column in placed if name and _is_there(name, taken)}
 
 
 def clashing_columns(schema: Schema, table: pa.Schema) -> dict[str, str]:
     """Columns of the schema the table holds under another spelling only: name -> the table's."""
-    spelled = {name.lower(): name for name in table.names}
-    return {
-        column.name: spelled[column.name.lower()]
-        for column in schema.columns
-        if spelled.get(column.name.lower(), column.name) != column.name
-        or column.name in RESERVED_COLUMNS
-    }
+    taken, clashing = _taken(table), {}
+    for column in schema.columns:
+        name, _ = _place(column, taken)
+        if not _is_there(name, taken) or column.name in RESERVED_COLUMNS:
+            known = taken.get(column.name.lower())
+            clashing[column.name] = known.name if known is not None else column.name
+    return clashing
+
+
+def found_columns(table: pa.Schema) -> list[tuple[str, str]]:
+    """Name and tag of every column of the table that was found in items, not declared."""
+    return [(column.name, column.tag) for column in _taken(table).values() if column.tag]
+
+
+def _taken(fields: Iterable[pa.Field]) -> dict[str, Taken]:
+    return by_name(
+        Taken(field.name, ((field.metadata or {}).get(TAG) or b"").decode(), field.type)
+        for field in fields
+    )
+
+
+def _place(column: Column, taken: Mapping[str, Taken]) -> tuple[str | None, pa.DataType]:
+    """The table's name for a column, None where there is none to have; and its type."""
+    kind = arrow_type(column, f"column {column.name}")
+    if column.tag:
+        return assign(stem_of_column(column.name, column.tag), column.tag, kind, taken), kind
+    return column.name, kind
+
+
+def _is_there(name: str | None, taken: Mapping[str, Taken]) -> bool:
+    found = taken.get(name.lower()) if name is not None else None
+    return found is not None and found.name == name

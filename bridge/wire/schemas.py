@@ -27,11 +27,14 @@ from bridge.wire.topics import TopicNames
 class Column:
     """A column: its name and type.
 
-    Types: string, bigint, double, boolean, binary, date, timestamp, json, decimal(p,s).
+    Types: string, bigint, double, boolean, binary, date, timestamp, json, decimal(p,s). `tag` is
+    the DynamoDB type of a column that was found in items, "" of one that was declared; which
+    column of the table takes a found one is said in `bridge.wire.discovered`.
     """
 
     name: str
     type: str
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,10 @@ class Schema:
                 "v": WIRE_VERSION,
                 "dataset": self.dataset,
                 "transform": self.transform,
-                "columns": [{"name": c.name, "type": c.type} for c in self.columns],
+                "columns": [
+                    {"name": c.name, "type": c.type} | ({"tag": c.tag} if c.tag else {})
+                    for c in self.columns
+                ],
                 "key": list(self.key),
             },
             option=orjson.OPT_SORT_KEYS,
@@ -76,7 +82,10 @@ class Schema:
         try:
             body: Mapping[str, Any] = orjson.loads(value)
             check_wire_version(body["v"], "schema")
-            columns = tuple(Column(str(c["name"]), str(c["type"])) for c in body["columns"])
+            columns = tuple(
+                Column(str(c["name"]), str(c["type"]), str(c.get("tag", "")))
+                for c in body["columns"]
+            )
             return cls(str(body["dataset"]), str(body["transform"]), columns, tuple(body["key"]))
         except (KeyError, TypeError, ValueError):
             raise WireError("malformed schema") from None
