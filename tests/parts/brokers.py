@@ -9,6 +9,7 @@ import base64
 import importlib.util
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -134,13 +135,22 @@ _JVM += ["-XX:+ExitOnOutOfMemoryError"]
 
 
 class KafkaBroker(_OwnBroker):
-    """Apache Kafka 4, one node in KRaft mode, everything that waits in production made quick."""
+    """Apache Kafka 4, one node in KRaft mode, everything that waits in production made quick.
+
+    Args:
+        folder: for its data and its log.
+        detours: further listeners: name to the port they advertise, which is a proxy's. Who
+            bootstraps through that proxy is led through it for everything. The ports the proxies
+            have to connect to are in `behind`.
+    """
 
     name = "kafka"
     capabilities = CAPABILITIES
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, detours: Mapping[str, int] | None = None) -> None:
         super().__init__(folder)
+        self._detours = {name.upper(): port for name, port in (detours or {}).items()}
+        self.behind = {name: free_port() for name in detours or {}}
         self._controller_port = free_port()
         self._properties = folder / "server.properties"
 
@@ -165,15 +175,19 @@ class KafkaBroker(_OwnBroker):
         return str(jars("kafka") / "*")
 
     def _settings(self) -> str:
+        bound = {"PLAINTEXT": self._port} | {n.upper(): port for n, port in self.behind.items()}
+        advertised = {"PLAINTEXT": self._port} | self._detours
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{self.bootstrap},"
-            f"CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": _addresses({**bound, "CONTROLLER": self._controller_port}),
+            "advertised.listeners": _addresses(advertised),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:PLAINTEXT" for name in (*bound, "CONTROLLER")
+            ),
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(self._data),
             # Topics are created by who owns them; a missing one must show.
             "auto.create.topics.enable": "false",
@@ -197,6 +211,10 @@ class KafkaBroker(_OwnBroker):
             "log.cleaner.backoff.ms": "1000",
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _addresses(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 class AddressBroker:
