@@ -21,7 +21,9 @@ class DynamoDBSource:
         region: its AWS region, e.g. `us-west-2`; None takes botocore's.
         stream_enabled: the table's stream is expected to be on (NEW_AND_OLD_IMAGES). `demo` and
             `dev` turn a missing stream on; `run connector` only with `TAILRACE_ENABLE_STREAMS=1`.
-        snapshot: `initial` reads the existing items too, `never` only changes.
+        snapshot: `initial` reads the existing items, then every change; `never` only changes;
+            `only` the existing items, once, and no stream: the table needs none. A backfill reads
+            them again.
         on_gap: what to do when DynamoDB trimmed changes before they were read: `stop` with the
             command that repairs it, or `resnapshot` at once.
 
@@ -32,7 +34,7 @@ class DynamoDBSource:
     table_name: str
     region: str | None = None
     stream_enabled: bool = True
-    snapshot: Literal["initial", "never"] = "initial"
+    snapshot: Literal["initial", "never", "only"] = "initial"
     on_gap: Literal["stop", "resnapshot"] = "stop"
 
     def __post_init__(self) -> None:
@@ -43,7 +45,7 @@ class DynamoDBSource:
                 remedy="Use 3 to 255 of the characters A-Z a-z 0-9 _ . -",
             )
         for name, allowed in (
-            ("snapshot", ("initial", "never")),
+            ("snapshot", ("initial", "never", "only")),
             ("on_gap", ("stop", "resnapshot")),
         ):
             if getattr(self, name) not in allowed:

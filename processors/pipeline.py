@@ -200,7 +200,7 @@ class Pipeline:
                 headers=Sealed.headers(),
                 partition=message.partition,
             )
-            if flow.stateful:
+            if flow.stateful and sealed.scanned:
                 state.raise_floor(stores_of(flow), sealed.epoch)
 
     def _set_aside(self, message: Incoming, error: Exception, outbox: Outbox) -> None:

@@ -51,19 +51,30 @@ class LedgerNames:
         """The newest epoch that ever put a row into this table."""
         return f"epoch:{table}"
 
+    @staticmethod
+    def unscanned(table: str) -> str:
+        """The newest epoch that began without a scan: no row of a snapshot belongs to it."""
+        return f"unscanned:{table}"
+
 
 @dataclass(frozen=True, slots=True)
 class Feed:
     """How far the feed of one source table has come.
 
     `seals` holds the newest epoch passed by number of the seal, `of` how many there are (0: none
-    seen). `sealed` and `newest` are epochs, 0 for none.
+    seen). `sealed`, `newest` and `unscanned` are epochs, 0 for none.
     """
 
     seals: Mapping[int, int] = field(default_factory=dict)
     of: int = 0
     sealed: int = 0
     newest: int = 0
+    unscanned: int = 0
+
+    @property
+    def settled(self) -> int:
+        """The epoch up to which nothing of a snapshot can come any more."""
+        return max(self.sealed, self.unscanned)
 
     @property
     def floor(self) -> str:
@@ -78,8 +89,8 @@ class Feed:
 
     @property
     def loading(self) -> bool:
-        """Whether rows may step back: an epoch above the sealed one is on its way in."""
-        return not self.sealed or self.newest > self.sealed
+        """Whether rows may step back: the scan of an epoch above is on its way in."""
+        return not self.settled or self.newest > self.settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,10 @@ class Ledger:
         for seal in seals:
             feed = feeds.get(seal.table)
             if feed is None:  # a table that does not feed this dataset any more
+                continue
+            if not seal.scanned:  # one partition tells it for all of them
+                unscanned = max(seal.epoch, feed.unscanned)
+                feeds[seal.table] = replace(feed, unscanned=unscanned)
                 continue
             epoch = max(seal.epoch, feed.seals.get(seal.partition, 0))
             feeds[seal.table] = replace(
@@ -134,6 +149,7 @@ def read_ledger(
             of=of,
             sealed=read(names.sealed(table)) or 0,
             newest=read(names.newest(table)) or 0,
+            unscanned=read(names.unscanned(table)) or 0,
         )
     return Ledger({p: offset for p, offset in offsets.items() if offset is not None}, feeds)
 
@@ -154,6 +170,8 @@ def ledger_transactions(names: LedgerNames, ledger: Ledger, before: Ledger) -> d
                 found[names.seal(table, number)] = epoch
         if feed.newest != old.newest:
             found[names.newest(table)] = feed.newest
+        if feed.unscanned != old.unscanned:
+            found[names.unscanned(table)] = feed.unscanned
         if feed.sealed != old.sealed:
             found[names.sealed(table)] = feed.sealed
     return found

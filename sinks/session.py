@@ -92,8 +92,8 @@ class Session:
         if time.monotonic() - self.purged_at_s >= PURGE_INTERVAL_S:
             self.purged_at_s = time.monotonic()
             feeds = self.writer.ledger.feeds.items()
-            sealed = {table: feed.sealed for table, feed in feeds}
-            self.tombstones.purge(sealed, self.log_starts())
+            settled = {table: feed.settled for table, feed in feeds}
+            self.tombstones.purge(settled, self.log_starts())
         snapshot = self.tombstones.snapshot()
         if snapshot is not None:
             self.tombstone_caretaker.look_after(snapshot.version)

@@ -23,11 +23,17 @@ def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
+def is_stream(arn: str) -> bool:
+    """Whether an ARN names a stream, not a table."""
+    return "/stream/" in arn
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """The feed of a table from one moment on: its epoch, its stream, its scan.
 
-    `segments` 0 means that nothing is scanned. `at_s` is when it was begun, seconds since 1970.
+    `segments` 0 means that nothing is scanned. `arn` is the stream's; the table's own where no
+    stream is read. `at_s` is when it was begun, seconds since 1970.
     """
 
     KIND: ClassVar[str] = "generation"
@@ -39,6 +45,11 @@ class Generation:
     consistent: bool
     reason: str
     at_s: int
+
+    @property
+    def reads_stream(self) -> bool:
+        """Whether changes follow the items; else `arn` is the table's own."""
+        return is_stream(self.arn)
 
     def key(self) -> bytes:
         """Checkpoint key."""
@@ -228,12 +239,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedMark:
-    """The scan of `epoch` is complete and its seals are in every partition of the changes."""
+    """The scan of `epoch` is complete and its seals are in every partition of the changes.
+
+    `scanned` False: the feed began there without a scan, and the partitions say so.
+    """
 
     KIND: ClassVar[str] = "sealed"
 
     table: str
     epoch: int
+    scanned: bool = True
 
     def key(self) -> bytes:
         """Checkpoint key."""
@@ -241,7 +256,8 @@ class SealedMark:
 
     def value(self) -> bytes:
         """Checkpoint value."""
-        return encode_value({"epoch": self.epoch})
+        more = {} if self.scanned else {"scanned": False}
+        return encode_value({"epoch": self.epoch, **more})
 
     @classmethod
     def read(cls, parts: list[Any], values: Mapping[str, Any]) -> SealedMark:

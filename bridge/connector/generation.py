@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from bridge.connector.checkpoints import Gap, Generation, Record, SealedMark, Shard
 from bridge.connector.shards import ShardState, drained, shard_state, shard_views, unlisted_parents
@@ -19,13 +20,15 @@ from bridge.wire.version import next_epoch
 # A stream younger than this may lack writes that an eventually consistent scan does not see yet.
 YOUNG_STREAM_S = 15 * 60
 REPAIR_INTERVAL_S = 60
+FIRST_START = "first start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """What the leader saw of a table in AWS.
 
-    `arn` is the latest stream's, None while the table has none; `age_s` how old that stream is,
+    `arn` is the latest stream's, None while the table has none, and the table's own where no stream
+    is read; `age_s` how old that stream is,
     None if unknown; `following` the streams after the one that is read now, oldest first, the
     latest last; `listings` complete listings by stream; `gone` shards that no listing shows and
     that AWS does not know; `segments` into how many parts a scan is divided.
@@ -44,8 +47,13 @@ class TablePolicy:
     """What the source's declaration says about its feed."""
 
     table: str
-    snapshot: bool = True
+    snapshot: Literal["initial", "never", "only"] = "initial"
     resnapshot_on_gap: bool = False
+
+    @property
+    def reads_stream(self) -> bool:
+        """Whether changes are wanted, not the existing items alone."""
+        return self.snapshot != "only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +104,15 @@ def _beginning(
     if latest is None:
         return None
     generation = view.generations.get(policy.table)
-    if generation is None:
-        return _Beginning("first start", latest, policy.snapshot)
+    if generation is None or generation.reads_stream != policy.reads_stream:
+        return _Beginning(FIRST_START, latest, policy.snapshot != "never")
     if view.active_gaps(policy.table):
         # What the streams in between held is lost with the rest; the scan covers it.
         waited = now_s - generation.at_s >= REPAIR_INTERVAL_S or generation.reason != "gap"
         if view.requests[policy.table]:
             return _Beginning("requested", latest, scans=True)
         return _Beginning("gap", latest, True) if policy.resnapshot_on_gap and waited else None
-    if policy.snapshot and _finished(view, generation, survey):
+    if policy.snapshot != "never" and _finished(view, generation, survey):
         # Streams that were enabled and disabled again meanwhile are read too, without a scan.
         following = survey.following[0]
         return _Beginning("new stream", following, following == latest)
@@ -177,7 +185,7 @@ def _lost(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: floa
         for child, parent in unlisted_parents(view, policy.table, arn).items()
         if (arn, parent) in survey.gone
     ]
-    repairable = policy.snapshot or view.active_gaps(policy.table)
+    repairable = policy.snapshot != "never" or view.active_gaps(policy.table)
     if not repairable and _finished(view, generation, survey):
         lost.append(gap("-", "the stream was disabled and enabled again, with no snapshot"))
     return lost
@@ -204,9 +212,16 @@ def scan_open(view: CheckpointView, generation: Generation, buckets: int) -> boo
 
 
 def seal_due(view: CheckpointView, generation: Generation) -> SealedMark | None:
-    """The seal, when every segment's end is read as committed and it was not written yet."""
-    if generation.segments == 0 or view.sealed.get(generation.table, 0) >= generation.epoch:
+    """The seal, when every segment's end is read as committed and it was not written yet.
+
+    A feed that begins without a scan says so at once: else whoever waits for a seal would wait for
+    ever. It removes nothing, for nothing was compared with the source.
+    """
+    if view.sealed.get(generation.table, 0) >= generation.epoch:
         return None
+    if generation.segments == 0:
+        unscanned = SealedMark(table=generation.table, epoch=generation.epoch, scanned=False)
+        return unscanned if generation.reason == FIRST_START else None
     segments = view.segments[generation.table, generation.epoch]
     if any(i not in segments or not segments[i].done for i in range(generation.segments)):
         return None

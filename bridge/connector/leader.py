@@ -59,17 +59,20 @@ class Surveyor:
         segments_min: least number of parts of a scan.
         interval_s: how often each table is looked at when nothing presses.
         turn_on: called with a table whose stream is off, to enable it; None where that is refused.
+        streamless: tables of which the items alone are wanted.
     """
 
     def __init__(
         self,
         feeds: Mapping[str, Feed],
         *,
+        streamless: frozenset[str] = frozenset(),
         segments_min: int,
         interval_s: float,
         turn_on: Callable[[str], object] | None,
     ) -> None:
         self._feeds = feeds
+        self._streamless = streamless
         self._segments_min = segments_min
         self._interval_s = interval_s
         self._turn_on = turn_on
@@ -165,6 +168,8 @@ class Surveyor:
 
     def _survey(self, feed: Feed, order: Order) -> tuple[Survey | None, str]:
         table = describe(feed.region, feed.table)
+        if feed.table in self._streamless:
+            return self._survey_items(table), ""
         if not table.enabled and self._turn_on is not None:
             self._turn_on(feed.table)
             table = describe(feed.region, feed.table)
@@ -193,6 +198,15 @@ class Surveyor:
             segments=table.segments(self._segments_min),
         )
         return survey, "" if table.enabled else "the stream is off: changes are not recorded"
+
+    def _survey_items(self, table: Table) -> Survey:
+        """What is to be known of a table whose stream nobody reads."""
+        return Survey(
+            arn=table.own_arn,
+            age_s=None,
+            listings={table.own_arn: ()},
+            segments=table.segments(self._segments_min),
+        )
 
     def _following(self, feed: Feed, known: str | None, table: Table) -> tuple[str, ...]:
         """The streams after the one that is read now, oldest first; none while there is none."""
@@ -240,7 +254,7 @@ def decision_messages(decision: Decision, checkpoints: str, changes: str, of: in
     if decision.seal is not None:
         seal = decision.seal
         for partition in range(of):
-            value = Sealed(seal.table, seal.epoch, partition, of).encode()
+            value = Sealed(seal.table, seal.epoch, partition, of, seal.scanned).encode()
             headers = Sealed.headers()
             messages.append(Message(changes, CONTROL_KEY, value, partition, headers))
         messages.append(

@@ -231,6 +231,6 @@ class Connector:
 def _policy(source: DynamoDBSource) -> TablePolicy:
     return TablePolicy(
         table=source.table_name,
-        snapshot=source.snapshot != "never",
+        snapshot=source.snapshot,
         resnapshot_on_gap=source.on_gap == "resnapshot",
     )

@@ -31,17 +31,20 @@ _READY_TIMEOUT_S = 300.0
 class Table:
     """A table as DescribeTable shows it.
 
-    `key_names` hash first; `arn` and `label` are the latest stream's, None if it never had one;
-    `enabled` whether that stream takes changes; `size_bytes` AWS's figure, hours old.
+    `key_names` hash first; `own_arn` is the table's, `arn` and `label` are the latest stream's,
+    None if it never had one; `enabled` whether that stream takes changes; `size_bytes` and
+    `items` are AWS's figures, hours old.
     """
 
     name: str
+    own_arn: str
     key_names: tuple[str, ...]
     arn: str | None
     label: str | None
     enabled: bool
     view_type: str | None
     size_bytes: int
+    items: int
     status: str
 
     def stream_age_s(self, now_s: float) -> float | None:
@@ -74,12 +77,14 @@ def table_of(described: Mapping[str, Any]) -> Table:
     stream = described.get("StreamSpecification") or {}
     return Table(
         name=described["TableName"],
+        own_arn=described.get("TableArn") or f"table/{described['TableName']}",
         key_names=tuple(element["AttributeName"] for element in schema),
         arn=described.get("LatestStreamArn"),
         label=described.get("LatestStreamLabel"),
         enabled=bool(stream.get("StreamEnabled")) and bool(described.get("LatestStreamArn")),
         view_type=stream.get("StreamViewType"),
         size_bytes=int(described.get("TableSizeBytes") or 0),
+        items=int(described.get("ItemCount") or 0),
         status=str(described.get("TableStatus") or "ACTIVE"),
     )
 
@@ -136,13 +141,15 @@ class TableSetup:
         self._where = f"table {source.table_name} in {region.name}"
 
     def ready(self) -> Table:
-        """The table with an enabled stream of a usable view type.
+        """The table with an enabled stream of a usable view type, if one is wanted.
 
         Raises:
             ConfigurationError: it can't be replicated as it is; names the remedy.
             TailraceError: AWS does not answer.
         """
         table = self._active()
+        if self._source.snapshot == "only":
+            return table
         if not table.enabled:
             if not self._enable:
                 raise self.stream_off()

@@ -99,6 +99,7 @@ class Worker:
             segments_min=config.buckets,
             interval_s=config.survey_interval_s,
             turn_on=turn_on,
+            streamless=frozenset(n for n, p in policies.items() if not p.reads_stream),
         )
         self._tail = Tail(config.kafka, self._names.checkpoints, config.buckets)
         self.lease = Lease(
@@ -322,6 +323,8 @@ class Worker:
         if generation is None:
             return Order()
         arn = generation.arn
+        if not generation.reads_stream:
+            return Order()
         unlisted = unlisted_parents(self.view, name, arn)
         return Order(
             streams=frozenset({arn}),

@@ -194,13 +194,15 @@ class Sealed:
     """Everything of `table`'s scan of `epoch` lies before this record in this partition.
 
     Written once to each of the `of` partitions; whoever has seen all of them may remove what older
-    epochs left behind.
+    epochs left behind. `scanned` False: the feed began at `epoch` without a scan, so no row of a
+    snapshot is on its way, and nothing may be removed.
     """
 
     table: str
     epoch: int
     partition: int
     of: int
+    scanned: bool = True
 
     def encode(self) -> bytes:
         """The record's value."""
@@ -213,6 +215,7 @@ class Sealed:
                     "epoch": self.epoch,
                     "partition": self.partition,
                     "of": self.of,
+                    **({} if self.scanned else {"scanned": False}),
                 }
             }
         )
@@ -236,7 +239,11 @@ class Sealed:
             if part["control"] != "sealed":
                 raise WireError(f"unknown control record {str(part['control'])[:40]!r}")
             return cls(
-                str(part["table"]), int(part["epoch"]), int(part["partition"]), int(part["of"])
+                str(part["table"]),
+                int(part["epoch"]),
+                int(part["partition"]),
+                int(part["of"]),
+                bool(part.get("scanned", True)),
             )
         except (KeyError, TypeError, ValueError):
             raise WireError("malformed control record") from None

@@ -79,6 +79,7 @@ RECORDS: dict[str, Record] = {
         at_s=1763907404,
     ),
     "sealed": SealedMark(table="orders", epoch=1763907400),
+    "sealed_unscanned": SealedMark(table="orders", epoch=1763907400, scanned=False),
     "request": Request(table="orders", id="0123", at_s=1763907404),
 }
 

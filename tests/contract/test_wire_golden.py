@@ -58,6 +58,7 @@ def written() -> dict[str, bytes]:
         "change_read.json": stamp_record(scanned, stamp(7, "segment-0", ARN)),
         "change_addressed.json": stamp_record(scanned, stamp(7, "segment-0", ARN, "lines")),
         "sealed.json": Sealed("orders", 1763907400, 3, 4).encode(),
+        "sealed_unscanned.json": Sealed("orders", 1763907400, 3, 4, scanned=False).encode(),
         "sealed_headers.json": _headers(Sealed.headers()),
         "row.json": encode_row(
             key=KEYS.decode(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.connector.checkpoints import Gap, Generation, Request, Shard
+from bridge.connector.checkpoints import Gap, Generation, Request, SealedMark, Segment, Shard
 from bridge.connector.generation import (
     REPAIR_INTERVAL_S,
     YOUNG_STREAM_S,
@@ -70,10 +70,54 @@ def test_nothing_begins_without_a_stream_or_a_whole_listing() -> None:
     assert decided(CheckpointView(), replace(SURVEY, listings={})).empty
 
 
-def test_without_a_snapshot_nothing_is_scanned() -> None:
-    generation = begun(decided(CheckpointView(), policy=replace(POLICY, snapshot=False)))
+def test_without_a_snapshot_nothing_is_scanned_and_that_is_said_once() -> None:
+    never = replace(POLICY, snapshot="never")
+    generation = begun(decided(CheckpointView(), policy=never))
     assert generation is not None
     assert generation.segments == 0
+    view = view_of(generation, shard("s", first=True))
+    mark = decided(view, policy=never).seal
+    assert mark == SealedMark(table=TABLE, epoch=generation.epoch, scanned=False)
+    view.apply(mark.key(), mark.value())
+    assert decided(view, policy=never).empty
+
+
+def test_a_stream_that_is_only_passed_through_is_neither_scanned_nor_sealed() -> None:
+    between = replace(GENERATION, segments=0, reason="new stream")
+    assert decided(view_of(between, shard("s"))).empty
+
+
+def test_the_items_alone_are_scanned_on_the_tables_own_arn() -> None:
+    only = replace(POLICY, snapshot="only")
+    table_arn = ARN.split("/stream/")[0]
+    survey = Survey(arn=table_arn, age_s=None, listings={table_arn: ()}, segments=2)
+    generation = begun(decided(CheckpointView(), survey, only))
+    assert generation is not None
+    assert (generation.arn, generation.segments) == (table_arn, 2)
+    assert generation.consistent, "nothing that follows would mend what a stale page left out"
+    assert not generation.reads_stream
+    view = view_of(generation)
+    assert decided(view, survey, only).empty, "it scans once"
+    for index in range(2):
+        done = Segment(table=TABLE, epoch=generation.epoch, index=index, done=True)
+        view.apply(done.key(), done.value())
+    assert decided(view, survey, only).seal == SealedMark(table=TABLE, epoch=generation.epoch)
+    request = Request(table=TABLE, id="r", at_s=0)
+    view.apply(request.key(), request.value())
+    again = begun(decided(view, survey, only))
+    assert again is not None
+    assert again.epoch > generation.epoch
+    assert again.segments == 2
+
+
+@pytest.mark.parametrize(("snapshot", "segments"), [("initial", 2), ("never", 0)])
+def test_a_stream_that_is_wanted_after_all_begins_anew(snapshot: str, segments: int) -> None:
+    scanned = replace(GENERATION, arn=ARN.split("/stream/")[0])
+    policy = TablePolicy(table=TABLE, snapshot=snapshot)  # type: ignore[arg-type]
+    generation = begun(decided(view_of(scanned), SURVEY, policy))
+    assert generation is not None
+    assert (generation.arn, generation.segments) == (ARN, segments)
+    assert generation.epoch > scanned.epoch
 
 
 def test_a_request_begins_a_scan_and_is_answered_by_it() -> None:
@@ -117,7 +161,7 @@ def test_a_stream_between_two_is_read_without_a_scan() -> None:
 
 def test_without_a_snapshot_a_new_stream_is_a_gap() -> None:
     view = view_of(GENERATION, shard("s"), position("s", ended=True))
-    decision = decided(view, RENEWED, replace(POLICY, snapshot=False))
+    decision = decided(view, RENEWED, replace(POLICY, snapshot="never"))
     assert begun(decision) is None
     (found,) = decision.keep
     assert isinstance(found, Gap)

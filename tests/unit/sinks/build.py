@@ -113,6 +113,9 @@ class Log:
     def seal(self, epoch: int, partition: int = 0) -> None:
         self.append_seal(sealed(epoch, partition, len(self.partitions)))
 
+    def begin_unscanned(self, epoch: int, partition: int = 0) -> None:
+        self.append_seal(Sealed(TABLE, epoch, partition, len(self.partitions), scanned=False))
+
     def append_seal(self, seal: Sealed) -> None:
         self.append(seal_message(seal), seal.partition)
 

@@ -192,3 +192,29 @@ def test_a_seal_before_any_schema_is_kept(world):
     log.upsert("a", 1, schema=schema)
     commit_all(writer, log)
     assert world.view().columns == ["order_id", "total"]
+
+
+def test_a_feed_without_a_snapshot_is_not_loading_and_takes_nothing_out(world, old):
+    writer = world.writer()
+    old.upsert("c", 0, epoch=5, partition=0)
+    old.begin_unscanned(5, 0)
+    commit_all(writer, old)
+    assert set(world.rows()) == {"a", "b", "c"}, "nobody compared them with the source"
+    assert not world.view().loading
+    writer = world.writer()  # another owner
+    old.upsert("late", 3, epoch=1, partition=1)
+    old.begin_unscanned(5, 1)
+    commit_all(writer, old)
+    assert "late" in world.rows(), "it is no floor"
+    assert not world.view().loading
+    old.upsert("d", 0, epoch=6, partition=1)  # a scan that was asked for
+    commit_all(writer, old)
+    assert world.view().loading
+
+
+def test_a_feed_that_never_had_a_snapshot_is_not_loading(world):
+    log = Log(2)
+    log.begin_unscanned(5, 0)
+    log.upsert("a", 0, epoch=5, partition=0)
+    commit_all(world.writer(), log)
+    assert not world.view().loading
