@@ -15,7 +15,6 @@ from processors.language.parser import parse_named
 from processors.language.resolve import Scope, resolve, resolve_condition
 from processors.naming import check_free, check_name, column_name
 
-Step = nodes.Node | nodes.Element
 # Names a column added before a select can't have: they begin the record's own paths.
 _RECORD_ROOTS = frozenset({"dynamodb", "userIdentity"})
 
@@ -30,7 +29,7 @@ class Branch:
 
     input_name: str
     table: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[nodes.Step, ...] = ()
     columns: Mapping[str, nodes.Node] = field(default_factory=dict)
     elements: Mapping[str, nodes.Element] = field(default_factory=dict)
     selected: bool = False

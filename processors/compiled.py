@@ -7,14 +7,14 @@ is applied. Evaluation is pure: no state, no Kafka, no clock. `processors.pipeli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.wire.envelope import EVENT_NAMES, change_key
 from bridge.wire.errors import ConfigurationError, TailraceError, WireError
 from bridge.wire.schemas import Column, Schema
-from processors.branch import Branch, Step
+from processors.branch import Branch
 from processors.chain import Chain, only_branch
 from processors.language import emit, nodes, problems, runtime
 from processors.stream import Target
@@ -238,7 +238,7 @@ def _compile_flow(transform: Transform, output: str, branch: Branch) -> Compiled
     key = target_key(dataset, columns, explodes, where)
     rows = emit.emit_rows(steps, columns, mismatches)
     applies = emit.emit_applies(on_event, mismatches) if on_event else None
-    used = [*columns.values(), *on_event, *(s for s in steps if not isinstance(s, nodes.Element))]
+    used = [*columns.values(), *on_event, *_expressions(steps)]
     return CompiledFlow(
         transform=transform.name,
         input_name=branch.input_name,
@@ -263,12 +263,23 @@ def _compile_flow(transform: Transform, output: str, branch: Branch) -> Compiled
     )
 
 
-def _split(steps: Sequence[Step]) -> tuple[list[Step], list[nodes.Node]]:
-    """The conditions on the event alone apart from the rest, each joined part by itself."""
-    rest: list[Step] = []
-    on_event: list[nodes.Node] = []
+def _expressions(steps: Iterable[nodes.Step]) -> Iterator[nodes.Node]:
+    """Everything that steps compute."""
     for step in steps:
         if isinstance(step, nodes.Element):
+            yield step.source
+        elif isinstance(step, nodes.Map):
+            yield from (node for _, node in step.columns)
+        else:
+            yield step
+
+
+def _split(steps: Sequence[nodes.Step]) -> tuple[list[nodes.Step], list[nodes.Node]]:
+    """The conditions on the event alone apart from the rest, each joined part by itself."""
+    rest: list[nodes.Step] = []
+    on_event: list[nodes.Node] = []
+    for step in steps:
+        if isinstance(step, nodes.Element | nodes.Map):
             rest.append(step)
             continue
         for part in nodes.conjuncts(step):
@@ -278,17 +289,12 @@ def _split(steps: Sequence[Step]) -> tuple[list[Step], list[nodes.Node]]:
 
 
 def _describe(
-    table: str, dataset: Target, steps: Sequence[Step], columns: Mapping[str, nodes.Node]
+    table: str, dataset: Target, steps: Sequence[nodes.Step], columns: Mapping[str, nodes.Node]
 ) -> Mapping[str, Any]:
-    def spell(step: Step) -> str:
-        if isinstance(step, nodes.Element):
-            return f"explode {nodes.canonical(step.source)}"
-        return f"filter {nodes.canonical(step)}"
-
     return {
         "table": table,
         "dataset": dataset.id,
         "key": list(dataset.key),
-        "steps": [spell(step) for step in steps],
+        "steps": [nodes.canonical_step(step) for step in steps],
         "columns": {name: f"{nodes.canonical(n)} {n.type}" for name, n in columns.items()},
     }

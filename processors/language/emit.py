@@ -32,14 +32,19 @@ class Generated:
     function: Callable[..., Any]
 
 
+UnfoldFunction = Callable[[Row, Any], Row | None]
+
+
 def emit_rows(
-    steps: Sequence[Node | Element],
+    steps: Sequence[nodes.Step],
     columns: Mapping[str, Node],
     mismatches: runtime.Mismatches,
+    unfold: tuple[nodes.Unfold, UnfoldFunction] | None = None,
 ) -> Generated:
     """`rows(event, new, old, keys)`: the rows of a change, conditions and lists applied in order.
 
-    `new`, `old` and `keys` are typed maps; `old` may be None.
+    `new`, `old` and `keys` are typed maps; `old` may be None. The function beside `unfold` takes
+    the other columns and the typed map, and returns the whole row.
     """
     writer = _Writer("rows(event, new, old, keys)", mismatches)
     writer.line("out = []")
@@ -48,10 +53,14 @@ def emit_rows(
         if isinstance(step, Element):
             writer.loop(step)
             leave = "continue"
+        elif isinstance(step, nodes.Map):
+            writer.line(f"if {writer.mapped(step)} is None: {leave}")
         else:
             writer.line(f"if {writer.value(step)} is not True: {leave}")
-    cells = [f"{writer.constant(name)}: {writer.column(node)}" for name, node in columns.items()]
-    writer.line("out.append({" + ", ".join(cells) + "})")
+    row = writer.row(columns.items())
+    if unfold is not None:
+        row = f"{writer.constant(unfold[1])}({row}, {writer.unfolded(unfold[0])})"
+    writer.line(f"out.append({row})")
     writer.indent = 1
     writer.line("return out")
     return writer.compile("rows")
@@ -104,6 +113,25 @@ class _Writer:
         self.line(f"for {name} in () if {found} is None else elements({found}, {path}):")
         self.indent += 1
 
+    def row(self, columns: Iterable[tuple[str, Node]]) -> str:
+        """The columns as a dict, as rows carry them."""
+        cells = [f"{self.constant(name)}: {self.column(node)}" for name, node in columns]
+        return "{" + ", ".join(cells) + "}"
+
+    def unfolded(self, unfold: nodes.Unfold) -> str:
+        """The variable of the typed map to unfold."""
+        base = unfold.base
+        return _IMAGE_NAMES[base] if isinstance(base, str) else self.content(base)
+
+    def mapped(self, step: nodes.Map) -> str:
+        """The variable of what a map returned."""
+        key = ("map", step)
+        if key in self.known:
+            return self.known[key]
+        row = self.row(step.columns)
+        image = "None" if step.unfold is None else self.unfolded(step.unfold)
+        return self.assign(key, f"{self.constant(step.call)}({row}, {image})")
+
     def container(self, base: nodes.Image | Element, steps: nodes.Steps) -> str:
         """The variable of the map or list that the last of `steps` looks into."""
         if steps:
@@ -151,8 +179,8 @@ class _Writer:
         match node:
             case Attribute(tag="N"):
                 return self.checked(node, "number")
-            case Attribute() | nodes.EventField():
-                return self.column(node)
+            case Attribute() | nodes.EventField() | nodes.Field():
+                return self._read(node)
             case nodes.Constant(value):
                 return self.constant(value)
             case nodes.Compare(sign, left, right):
@@ -192,6 +220,8 @@ class _Writer:
     def _column(self, node: Node) -> str:
         if isinstance(node, nodes.EventField):
             return self._event_field(node)
+        if isinstance(node, nodes.Field):
+            return f"{self.mapped(node.map)}[{self.constant(node.name)}]"
         if isinstance(node, Attribute):
             if node.type == column_types.JSON:
                 found, path = self.content(node), self.constant(nodes.spelled(node))
@@ -202,6 +232,12 @@ class _Writer:
         found = self.value(node)
         if column_types.decimal_shape(node.type):
             return self.unless_null([found], f"decimal_text({found})")
+        return found
+
+    def _read(self, node: Attribute | nodes.EventField | nodes.Field) -> str:
+        found = self.column(node)
+        if isinstance(node, nodes.Field) and column_types.decimal_shape(node.type):
+            return self.unless_null([found], f"number({found}, {self.constant(node.name)})")
         return found
 
     def checked(self, node: Attribute, reader: str) -> str:

@@ -9,9 +9,10 @@ difference decides what a filter retracts and what `verify` can compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from processors.language import column_types
 from processors.language.syntax import ComparisonSign
@@ -112,7 +113,45 @@ class Convert:
     type: str
 
 
-Node = EventField | Attribute | Constant | Compare | Logic | Not | IsNull | OneOf | Convert
+@dataclass(frozen=True, slots=True)
+class Unfold:
+    """`*`: every attribute of an image or a map, as a column of its own.
+
+    `left_out` are attributes, or single columns of them, that are dropped or have a column of their
+    name already; `renamed` pairs of old and new names.
+    """
+
+    base: Literal["NewImage"] | Attribute = "NewImage"
+    left_out: frozenset[str] = frozenset()
+    renamed: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A function of the author's between the columns before it and those behind it.
+
+    `call(cells, image)` takes the columns as rows carry them and, with `unfold`, the typed map
+    to unfold; it returns the new columns as rows carry them, or None.
+    """
+
+    call: Callable[[dict[str, Any], Any], dict[str, Any] | None]
+    columns: tuple[tuple[str, Node], ...]
+    unfold: Unfold | None
+    level: int
+    spelling: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column that a `Map` returned."""
+
+    map: Map
+    name: str
+    type: str
+
+
+Node = EventField | Attribute | Constant | Compare | Logic | Not | IsNull | OneOf | Convert | Field
+Step = Node | Element | Map
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -124,6 +163,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return (operand,)
         case OneOf(operand, choices):
             return (operand, *choices)
+        case Field(step):
+            return tuple(node for _, node in step.columns)
         case _:
             return ()
 
@@ -143,6 +184,8 @@ def describes_item(node: Node) -> bool:
     if isinstance(node, Attribute):
         base = node.base
         return describes_item(base.source) if isinstance(base, Element) else base != "OldImage"
+    if isinstance(node, Field):
+        return True
     return any(map(describes_item, children(node)))
 
 
@@ -164,8 +207,8 @@ def conjuncts(node: Node) -> list[Node]:
 def canonical(node: Node) -> str:
     """One spelling per meaning; changing it makes every deployed transform look changed."""
     match node:
-        case EventField(path):
-            return ".".join(path)
+        case EventField() | Field():
+            return _name(node)
         case Attribute(base):
             begin = f"dynamodb.{base}" if isinstance(base, str) else f"element{base.level}"
             return begin + _way(node)
@@ -189,7 +232,37 @@ def spelled(node: Node) -> str:
     """A node as its author would write it, for messages; `canonical` where it is no path."""
     if isinstance(node, Attribute) and isinstance(node.base, Element):
         return node.base.alias + _way(node)
-    return canonical(node)
+    return node.name if isinstance(node, Field) else canonical(node)
+
+
+def _name(node: EventField | Field) -> str:
+    if isinstance(node, EventField):
+        return ".".join(node.path)
+    return f"map{node.map.level}.{node.name}"
+
+
+def canonical_step(step: Step) -> str:
+    """As `canonical`, for a step of a chain."""
+    if isinstance(step, Element):
+        return f"explode {canonical(step.source)}"
+    if isinstance(step, Map):
+        return f"map{step.level} {step.spelling}: {canonical_row(step.columns, step.unfold)}"
+    return f"filter {canonical(step)}"
+
+
+def canonical_row(columns: Iterable[tuple[str, Node]], unfold: Unfold | None) -> str:
+    """As `canonical`, for all columns at once."""
+    cells = [f"{canonical(node)} as {name}" for name, node in columns]
+    return ", ".join([*cells, *([canonical_unfold(unfold)] if unfold else [])])
+
+
+def canonical_unfold(unfold: Unfold) -> str:
+    """As `canonical`, for `*`."""
+    base = unfold.base
+    begin = f"dynamodb.{base}" if isinstance(base, str) else canonical(base)
+    without = f" without {', '.join(sorted(unfold.left_out))}" if unfold.left_out else ""
+    renamed = "".join(f", {old} as {new}" for old, new in sorted(unfold.renamed))
+    return f"{begin}.*{without}{renamed}"
 
 
 def _way(node: Attribute) -> str:
