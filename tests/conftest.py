@@ -40,6 +40,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
     What is named alone, or measured, keeps the machine and the terminal to itself.
     """
+    if hasattr(config, "workerinput"):
+        return  # one of those processes: it is asked too, and would start as many again
     option = config.option
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and option.markexpr == _DEFAULT_LANE and getattr(option, "numprocesses", 0) is None:

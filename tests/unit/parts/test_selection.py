@@ -58,3 +58,13 @@ def test_unknown_need_is_an_error() -> None:
 def test_foreign_broker_is_never_asked_to_restart() -> None:
     missing = conftest._needs(marked("durable", "restart")) - brokers.capabilities("host:9092")
     assert missing == {"restart"}
+
+
+@pytest.mark.parametrize(("kind", "processes"), [({}, 3), ({"workerinput": {}}, None)])
+def test_only_the_run_itself_starts_processes_its_processes_start_none(
+    kind: dict[str, Any], processes: int | None
+) -> None:
+    option = SimpleNamespace(markexpr=conftest._DEFAULT_LANE, numprocesses=None, dist="no")
+    source = pytest.Config.ArgsSource.TESTPATHS
+    conftest.pytest_cmdline_main(SimpleNamespace(option=option, args_source=source, **kind))
+    assert option.numprocesses == processes
