@@ -7,6 +7,7 @@ never passed, never skipped. A part that can't start is an error.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -43,6 +44,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # one of those processes: it is asked too, and would start as many again
     option = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one of those processes, or a child of one
+        return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and option.markexpr == _DEFAULT_LANE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses, option.dist = _PROCESSES, "loadfile"
