@@ -10,18 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from bridge.wire.errors import ConfigurationError
 from processors.branch import Branch
 from processors.language import problems
+from processors.unions import united
+
+if TYPE_CHECKING:
+    from processors.keyed.declare import Grouped
+    from processors.keyed.plan import KeyedPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What happens to the changes of one or several tables; every method returns a new chain."""
+    """What happens to the changes of one or several tables; every method returns a new chain.
+
+    `keyed` is what becomes of the branches' columns where rows are not keyed by their item.
+    """
 
     branches: tuple[Branch, ...]
+    keyed: KeyedPlan | None = None
 
     def select(self, *items: object) -> Chain:
         """Name the columns: plain fields, typed paths, expressions, with `as` and without.
@@ -78,21 +87,99 @@ class Chain:
         """
         return self._each(lambda branch: branch.explode(item))
 
+    def key_by(self, *columns: object) -> Chain:
+        """Rows keyed by these columns: `select(…).key_by("customer_id")`.
+
+        Of several items with one key the one that changed last shows, the next when that leaves.
+        An item with a NULL in its key has no row.
+
+        Raises:
+            ConfigurationError: with the character pointed at.
+        """
+        from processors.keyed import declare
+
+        return declare.key_by(self._unkeyed(), columns)
+
+    def deduplicate(self, *columns: object) -> Chain:
+        """One row per value of these columns: the item that came first, while it is there.
+
+        An item with a NULL among them has no row.
+
+        Raises:
+            ConfigurationError: with the character pointed at.
+        """
+        from processors.keyed import declare
+
+        return declare.deduplicate(self._unkeyed(), columns)
+
+    def group_by(self, *columns: object) -> Grouped:
+        """One row per group: `group_by("status").agg(orders="count()", total="sum(total)")`.
+
+        Over the items there are; with `.window(tumbling("1 hour"))` over their changes.
+
+        Raises:
+            ConfigurationError: with the character pointed at.
+        """
+        from processors.keyed import declare
+
+        return declare.group_by(self._unkeyed(), columns)
+
+    def _unkeyed(self) -> Chain:
+        if self.keyed is not None:
+            raise ConfigurationError(
+                "nothing can follow key_by, deduplicate or agg",
+                where="the chain",
+                remedy="Select, filter and add columns before them",
+            )
+        return self
+
+    def union(self, *others: Chain) -> Chain:
+        """The rows of several inputs in one dataset; columns go together by name.
+
+        Every row keeps the table it comes from, in the column `_table`. Behind it the methods work
+        on all of them.
+
+        Raises:
+            ConfigurationError: the columns are not the same, or their types do not go together.
+        """
+        branches = list(self.branches)
+        for other in others:
+            if not isinstance(other, Chain):
+                raise ConfigurationError(
+                    f"{type(other).__name__} is not a stream",
+                    where="union(…)",
+                    remedy="Give it the other inputs: orders.union(returns)",
+                )
+            branches.extend(other.branches)
+        return Chain(united(branches))
+
+    def map(
+        self,
+        function: Callable[[dict[str, Any]], Mapping[str, Any] | None],
+        *,
+        schema: Mapping[str, str],
+    ) -> Chain:
+        """Change each row by a Python function.
+
+        Args:
+            function: takes the columns as a dict of plain Python values (`Decimal`, `bytes`, JSON
+                as lists and dicts, None for NULL) and returns the new columns, or None for no row:
+                an item that had one before loses it. It must return the same for the same row, on
+                every machine and every day, or `verify` and replays can't hold.
+            schema: the new columns and their types, `{"total": "decimal(18,2)"}`. What the function
+                returns must be of these types; a missing column is NULL.
+
+        An exception, or a value that does not fit, makes the change a dead letter.
+
+        Raises:
+            ConfigurationError: the function or the schema is none.
+        """
+        return self._each(lambda branch: branch.map(function, schema))
+
     def _each(self, step: Callable[[Branch], Branch]) -> Chain:
-        return Chain(tuple(map(step, self.branches)))
+        return Chain(tuple(map(step, self._unkeyed().branches)))
 
     def __getattr__(self, name: str) -> NoReturn:
         known = [method for method in dir(type(self)) if not method.startswith("_")]
         methods = [method for method in known if callable(getattr(type(self), method, None))]
         raise AttributeError(f"a stream has no method {name!r}. {problems.nearest(name, methods)}")
-
-
-def only_branch(chain: Chain, where: str) -> Branch:
-    """The branch of a chain that has one.
-
-    Raises:
-        ConfigurationError: it reads several tables.
-    """
-    if len(chain.branches) != 1:
-        raise ConfigurationError(f"{len(chain.branches)} tables, this works for one", where=where)
-    return chain.branches[0]
