@@ -2,12 +2,14 @@
 
 What it changes of Quix's behaviour, each pinned by a test:
 
+- messages are consumed and processed in batches, not one by one; nothing else of Quix's loop
+  changes: between two turns it commits, recovers and stops as ever;
 - positions are given explicitly on every assignment, after a check for gaps, and a changelog is
   recovered only once no transaction is open in it;
 - the position at the end of a partition is committed too (it lies behind transaction markers), or
   an idle partition would look like a gap after retention;
 - a member that lost its partitions drops everything and ends;
-- signals stay with the caller: `stop()` ends the loop after the message in hand, and commits.
+- signals stay with the caller: `stop()` ends the loop after the turn in hand, and commits.
 """
 
 from __future__ import annotations
@@ -18,24 +20,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka import OFFSET_END, Message, TopicPartition
 
 from bridge.wire.errors import FencedError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
+from processors.batches import Batches
 from processors.compiled import CompiledFlow
-from processors.pipeline import Incoming, Pipeline
+from processors.pipeline import Outbox, Pipeline, StoresOf
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE
-from processors.quix import Application, TopicManager, message_context
+from processors.quix import Application, TopicManager
 from processors.state import Stores
 
 Place = Callable[[str, Sequence[int]], Mapping[int, int]]
 Await = Callable[[str, int], None]
 Failpoint = Callable[[str], None]
+# Messages of one partition of a topic, the stores of the open checkpoint, and the time
+# (monotonic) at which to leave off -> how many it has processed, at least one.
+Handler = Callable[[int, Sequence[Message], StoresOf, float], int]
+StoresOfPartition = Callable[[int], StoresOf]
 
-# The poll must not hold back a commit that is due.
-_POLL_TIMEOUT_S = 0.2
+# How long a batch is collected at most.
+_COLLECT_S = 0.05
+# A turn must not hold back a commit or a stop that is due, however slow a transform is.
+_TURN_S = 0.2
 # Bounds what a checkpoint holds in memory: rows in flight and keys touched.
-_COMMIT_EVERY = 20_000
+_COMMIT_EVERY_MESSAGES = 20_000
+_COMMIT_EVERY_BYTES = 64 * 1024 * 1024
+_PREFETCHED_KBYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +81,13 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         self._passed: dict[tuple[str, int], int] = {}
         self._idle_check_at = 0.0
         self._behind = False
-        self._consumed = False
+        self._handlers: dict[str, tuple[Handler, StoresOfPartition]] = {}
+        self._turn_s = min(_TURN_S, settings.commit_interval_s)
+        self._batches = Batches(
+            lambda: self._consumer, self._next_offset, min(_COLLECT_S, settings.commit_interval_s)
+        )
+        self._counted: object = None
+        self._messages = self._bytes = 0
         producer = kafka.producer(transactional_id=settings.member)
         options: dict[str, Any] = {
             "broker_address": kafka.brokers,
@@ -80,8 +97,6 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             "auto_recover_from_source_offset_out_of_range": False,
             "processing_guarantee": "exactly-once",
             "commit_interval": settings.commit_interval_s,
-            "commit_every": _COMMIT_EVERY,
-            "consumer_poll_timeout": min(_POLL_TIMEOUT_S, settings.commit_interval_s),
             "state_dir": settings.state_dir,
             "loglevel": None,
             "consumer_extra_config": _consumer_settings(settings),
@@ -89,7 +104,6 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             "on_processing_error": _never_suppress,
             "on_consumer_error": _never_suppress,
             "on_producer_error": _never_suppress,
-            "on_message_processed": self._message_processed,
         }
         super().__init__(**{**options, **overrides})
         self._arm_failpoints(settings.failpoint)
@@ -105,43 +119,61 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         The topics must exist.
         """
         for name, stateful in pipeline.topics().items():
-            topic = self.topic(name, value_deserializer="bytes", key_deserializer="bytes")
-            frame = self.dataframe(topic)
-            if stateful:
-                self._register_stores(frame)
-            frame.update(self._handler(pipeline, frame.stream_id), metadata=True)
+            self.read_topic(name, self._handler(pipeline, name), stateful=stateful)
 
-    def _register_stores(self, frame: Any) -> None:
-        for store in (LIVE_STORE, TOMBSTONE_STORE):
-            self._state_manager.register_store(
-                frame.stream_id,
-                store,
-                changelog_config=TopicManager.derive_topic_config(frame.topics),
+    def read_topic(self, name: str, handler: Handler, *, stateful: bool) -> None:
+        """Give the messages of a topic to a handler, with stores if it needs them."""
+        topic = self.topic(name, value_deserializer="bytes", key_deserializer="bytes")
+        # Nothing is composed of the frame: by it Quix knows the topic and its stores.
+        frame = self.dataframe(topic)
+        if stateful:
+            for store in (LIVE_STORE, TOMBSTONE_STORE):
+                self._state_manager.register_store(
+                    frame.stream_id,
+                    store,
+                    changelog_config=TopicManager.derive_topic_config(frame.topics),
+                )
+        self._handlers[name] = handler, self._stores(frame.stream_id)
+
+    def _handler(self, pipeline: Pipeline, topic: str) -> Handler:
+        outbox, failpoint = self._outbox(), self._settings.failpoint
+
+        def handle(
+            partition: int, messages: Sequence[Message], stores_of: StoresOf, until_s: float
+        ) -> int:
+            return pipeline.process_batch(
+                topic,
+                partition,
+                messages,
+                outbox,
+                stores_of,
+                processed=lambda: failpoint("processor.processed"),
+                leave_off=lambda: time.monotonic() >= until_s,
             )
 
-    def _handler(self, pipeline: Pipeline, stream_id: str) -> Callable[..., None]:
-        context, outbox = self._processing_context, self._processing_context.producer
-        read, failpoint = self._settings.read, self._settings.failpoint
+        return handle
 
-        def handle(value: Any, key: Any, timestamp: int, headers: Any) -> None:
-            place = message_context()
-            read(timestamp)
+    def _outbox(self) -> Outbox:
+        outbox: Outbox = self._processing_context.producer
+        return outbox
+
+    def _stores(self, stream_id: str) -> StoresOfPartition:
+        context = self._processing_context
+
+        def of_partition(partition: int) -> StoresOf:
+            checkpoint = context.checkpoint
 
             def stores_of(flow: CompiledFlow) -> Stores:
-                prefix, checkpoint = flow.dataset.id.encode(), context.checkpoint
+                prefix = flow.dataset.id.encode()
                 live, tombstones = (
-                    _QuixStore(
-                        checkpoint.get_store_transaction(stream_id, place.partition, name), prefix
-                    )
+                    _QuixStore(checkpoint.get_store_transaction(stream_id, partition, name), prefix)
                     for name in (LIVE_STORE, TOMBSTONE_STORE)
                 )
                 return Stores(live, tombstones)
 
-            message = Incoming(place.topic, place.partition, place.offset, key, value, headers)
-            pipeline.process(message, outbox, stores_of)
-            failpoint("processor.processed")
+            return stores_of
 
-        return handle
+        return of_partition
 
     def _arm_failpoints(self, failpoint: Failpoint) -> None:
         producer = self._producer
@@ -159,6 +191,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
     def _assign_partitions(self, topic_partitions: list[TopicPartition]) -> None:
         """Give every partition its position before Quix assigns and recovers."""
+        self._batches.rebalanced()
         data = self._topic_manager.non_changelog_topics
         for topic in data:
             mine = [place for place in topic_partitions if place.topic == topic]
@@ -174,6 +207,10 @@ class ProcessorApplication(Application):  # type: ignore[misc]
                 place.offset = OFFSET_END  # paused at once; recovery seeks where it begins
         super()._assign_partitions(topic_partitions)
 
+    def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self._batches.rebalanced()
+        super()._on_revoke(consumer, topic_partitions)
+
     def _on_lost(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
         """Drop everything: the partitions have another owner.
 
@@ -187,18 +224,55 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             remedy="Nothing to do if the process was paused or cut off; it starts again by itself",
         )
 
-    def _process_message(self, dataframe_composed: Any) -> None:
-        self._consumed = False
-        super()._process_message(dataframe_composed)
+    def _process_message(self, _: Any) -> None:
+        """A turn of Quix's loop: of the batch in hand, as much as fits into a turn's time.
+
+        What is processed stands in the checkpoint when the turn ends, nothing else does. An error
+        leaves the run it came from out; Quix then drops the checkpoint whole.
+        """
+        self._producer.poll(0)
+        if self._batches.empty:
+            self._batches.collect()
+        consumed = not self._batches.empty
+        until_s = time.monotonic() + self._turn_s
+        while not self._batches.empty:
+            self._process_run(until_s)
+            if time.monotonic() >= until_s:
+                break
+        if consumed:
+            self._producer._broker_available()  # noqa: SLF001
+            self._consumer._broker_available()  # noqa: SLF001
         now = time.monotonic()
-        if now >= self._idle_check_at:
+        # A position is beyond what waits in a batch.
+        if self._batches.empty and now >= self._idle_check_at:
             self._idle_check_at = now + self._settings.commit_interval_s
             self._pass_markers()
-        self._settings.beat(self._behind or self._consumed)
+        self._settings.beat(self._behind or consumed)
 
-    def _message_processed(self, topic: str, partition: int, offset: int) -> None:
-        self._passed[topic, partition] = offset + 1
-        self._consumed = True
+    def _process_run(self, until_s: float) -> None:
+        topic, partition, messages = self._batches.next_run()
+        handler, stores = self._handlers[topic]
+        count = handler(partition, messages, stores(partition), until_s)
+        last = messages[count - 1]
+        self._processing_context.store_offset(topic, partition, last.offset())
+        self._passed[topic, partition] = (last.offset() or 0) + 1
+        self._batches.done(topic, partition, count)
+        self._settings.read(last.timestamp()[1])
+        self._bound_checkpoint(messages[:count])
+
+    def _bound_checkpoint(self, messages: Sequence[Message]) -> None:
+        """Commit before the interval is over where a checkpoint would grow too large."""
+        context = self._processing_context
+        if self._counted is not context.checkpoint:
+            self._counted, self._messages, self._bytes = context.checkpoint, 0, 0
+        self._messages += len(messages)
+        self._bytes += sum(map(len, messages))
+        if self._messages >= _COMMIT_EVERY_MESSAGES or self._bytes >= _COMMIT_EVERY_BYTES:
+            context.commit_checkpoint(force=True)
+
+    def _next_offset(self, topic: str, partition: int) -> int:
+        where = (topic, partition)
+        return max(self._starts.get(where, 0), self._passed.get(where, 0))
 
     def _pass_markers(self) -> None:
         """Let the checkpoint hold positions that moved without a message.
@@ -228,6 +302,7 @@ def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
             group_instance_id=settings.member,
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,
             fetch_wait_max_ms=100,
+            queued_max_messages_kbytes=_PREFETCHED_KBYTES,
             statistics_interval_ms=0,
         )
     }

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+from confluent_kafka import Message
 
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import (
@@ -106,6 +107,46 @@ class Pipeline:
             topic: any(flow.stateful for flow, _, _ in flows)
             for topic, flows in self._flows.items()
         }
+
+    def process_batch(
+        self,
+        topic: str,
+        partition: int,
+        messages: Sequence[Message],
+        outbox: Outbox,
+        stores_of: StoresOf,
+        *,
+        processed: Callable[[], None],
+        leave_off: Callable[[], bool],
+    ) -> int:
+        """`process` for messages of one partition, in order; at least one of them.
+
+        Args:
+            topic: where they were read.
+            partition: where they were read.
+            messages: as the Kafka client hands them over.
+            outbox: as `process`.
+            stores_of: as `process`.
+            processed: called after each.
+            leave_off: asked after each whether to end here.
+
+        Returns:
+            How many were processed.
+        """
+        for count, message in enumerate(messages, start=1):
+            incoming = Incoming(
+                topic,
+                partition,
+                message.offset() or 0,
+                message.key(),
+                message.value(),
+                message.headers(),
+            )
+            self.process(incoming, outbox, stores_of)
+            processed()
+            if leave_off():
+                return count
+        return len(messages)
 
     def process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         """All a message causes.

@@ -8,8 +8,9 @@ pinned in tests/unit/processors/test_quix.py.
 import warnings
 
 with warnings.catch_warnings(record=True):
-    from quixstreams import Application, message_context
+    from quixstreams import Application
     from quixstreams.exceptions import PartitionAssignmentError, QuixException
+    from quixstreams.kafka.consumer import raise_for_msg_error
     from quixstreams.kafka.exceptions import (
         KafkaBrokerUnavailableError,
         KafkaConsumerException,
@@ -30,5 +31,5 @@ __all__ = [
     "Topic",
     "TopicConfig",
     "TopicManager",
-    "message_context",
+    "raise_for_msg_error",
 ]

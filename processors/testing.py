@@ -336,8 +336,7 @@ class _Message:
     def timestamp(self) -> tuple[int, int]:
         return (2, 0)
 
-    def leader_epoch(self) -> int:
-        return 0
+    def error(self) -> None: ...
 
     def __len__(self) -> int:
         return len(self._sent.value)
@@ -351,9 +350,10 @@ class _Consumer:
         self.topics: dict[str, Any] = {}
         self.committed: dict[tuple[str, int], int] = defaultdict(int)
 
-    def poll_row(self, **_: Any) -> Any:
-        message = self.waiting.popleft()
-        return self.topics[message.topic()].row_deserialize(message)
+    def consume(self, num_messages: int, _timeout: float) -> list[_Message]:
+        return [self.waiting.popleft() for _ in range(min(num_messages, len(self.waiting)))]
+
+    def seek(self, partition: Any) -> None: ...
 
     def commit(self, offsets: Iterable[Any], **_: Any) -> None:
         for place in offsets:
