@@ -41,11 +41,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
     What is named alone, or measured, keeps the machine and the terminal to itself.
     """
-    if hasattr(config, "workerinput"):
-        return  # one of those processes: it is asked too, and would start as many again
     option = config.option
-    if "PYTEST_XDIST_WORKER" in os.environ:  # one of those processes, or a child of one
-        return
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # one of those processes, or a child of one: it would start as many again
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and option.markexpr == _DEFAULT_LANE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses, option.dist = _PROCESSES, "loadfile"

@@ -11,14 +11,13 @@ import enum
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from bridge.control import dlq
+from bridge.control.command import command_settings
 from bridge.wire.errors import TailraceError
-
-if TYPE_CHECKING:
-    from bridge.control.settings import Settings
 
 app = typer.Typer(
     name="tailrace",
@@ -29,12 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(dlq.app, name="dlq")
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-
-
-_STAGES = frozenset({"connector", "processor", "sink"})
 
 
 class Kind(enum.StrEnum):
@@ -60,7 +57,13 @@ def demo(
     from bridge.control.demo import run_demo
 
     _done(
-        run_demo(_settings("demo"), seconds=seconds, plain=no_ui, as_json=as_json, folder=directory)
+        run_demo(
+            command_settings("demo"),
+            seconds=seconds,
+            plain=no_ui,
+            as_json=as_json,
+            folder=directory,
+        )
     )
 
 
@@ -78,7 +81,9 @@ def dev(
     """Run the three stages for your file; brings a broker unless TAILRACE_BROKERS is set."""
     from bridge.control.dev import run_dev
 
-    run_dev(_settings("dev"), file, local_dynamodb=local_dynamodb, plain=no_ui, folder=directory)
+    run_dev(
+        command_settings("dev"), file, local_dynamodb=local_dynamodb, plain=no_ui, folder=directory
+    )
 
 
 @app.command(epilog="Example: tailrace run connector orders.py")
@@ -89,7 +94,7 @@ def run(
     """Run one stage: what a container runs. SIGTERM finishes the work in hand and exits 0."""
     from bridge.control.stages import run_stage
 
-    run_stage(kind.value, file, _settings(kind.value))
+    run_stage(kind.value, file, command_settings(kind.value))
 
 
 @app.command(epilog="Example: tailrace verify orders.py --json")
@@ -104,7 +109,7 @@ def verify(
     """Compare every item of the source with every row of the table, also while both move."""
     from bridge.control.verify import run_verify
 
-    _done(run_verify(_settings("verify"), file, as_json=as_json, timeout_s=timeout_s))
+    _done(run_verify(command_settings("verify"), file, as_json=as_json, timeout_s=timeout_s))
 
 
 @app.command(epilog='Example: tailrace query "select status, count(*) from orders group by 1"')
@@ -118,7 +123,7 @@ def query(
     """Ask the lake."""
     from bridge.control.query import run_query
 
-    run_query(_settings("query"), sql, lake=lake, as_json=as_json)
+    run_query(command_settings("query"), sql, lake=lake, as_json=as_json)
 
 
 @app.command(epilog="Example: tailrace backfill orders --accept-gap sink:processed_orders")
@@ -136,23 +141,7 @@ def backfill(
     """Ask the connector for a new snapshot of a table; it repairs a GAP."""
     from bridge.control.backfill import run_backfill
 
-    run_backfill(_settings("backfill"), table, accept_gap or [])
-
-
-def _settings(stage: str) -> Settings:
-    """The settings, with logging set up by them."""
-    from bridge.control.logs import configure_logging
-    from bridge.control.settings import load_settings
-
-    settings = load_settings()
-    configure_logging(
-        stage=stage,
-        level=settings.log_level,
-        style=settings.log_format,
-        secrets=settings.secrets,
-        client=stage in _STAGES,
-    )
-    return settings
+    run_backfill(command_settings("backfill"), table, accept_gap or [])
 
 
 def _done(clean: bool) -> None:

@@ -38,6 +38,10 @@ class TopicNames:
         """Rows of a dataset."""
         return f"{self.namespace}.rows.{dataset}"
 
+    def contributions(self, dataset: str) -> str:
+        """What items contribute to the rows of a dataset that is not keyed by item."""
+        return f"{self.namespace}._contributions.{dataset}"
+
     def dead_letters(self, transform: str) -> str:
         """What a transform, or the sink of its dataset, could not process."""
         return f"{self.namespace}.dlq.{transform}"
@@ -56,6 +60,11 @@ class TopicNames:
     def transforms(self) -> str:
         """Each transform's compiled description, so that a changed one is noticed; compacted."""
         return f"{self.namespace}._transforms"
+
+    @property
+    def letters(self) -> str:
+        """What became of dead letters: replayed or dropped; compacted."""
+        return f"{self.namespace}._letters"
 
     @property
     def leases(self) -> str:

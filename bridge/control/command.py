@@ -1,0 +1,30 @@
+"""What every command begins with: its settings, and logging set up by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.control.settings import Settings
+
+_STAGES = frozenset({"connector", "processor", "sink"})
+
+
+def command_settings(command: str) -> Settings:
+    """The settings of a stage or command, with logging set up by them.
+
+    Raises:
+        ConfigurationError: a setting is unknown or wrong.
+    """
+    from bridge.control.logs import configure_logging
+    from bridge.control.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(
+        stage=command,
+        level=settings.log_level,
+        style=settings.log_format,
+        secrets=settings.secrets,
+        client=command in _STAGES,
+    )
+    return settings
