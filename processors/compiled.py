@@ -8,18 +8,21 @@ is applied. Evaluation is pure: no state, no Kafka, no clock. `processors.pipeli
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.wire.envelope import EVENT_NAMES, change_key
 from bridge.wire.errors import ConfigurationError, TailraceError, WireError
+from bridge.wire.rowkeys import key_prefix
 from bridge.wire.schemas import Column, Schema
 from processors.branch import Branch
-from processors.chain import Chain, only_branch
+from processors.chain import Chain
+from processors.keyed.plan import KeyedPlan, check_dataset
 from processors.language import emit, nodes, problems, runtime
-from processors.stream import Target
-from processors.target_keys import Keyed, TargetKey, target_key
+from processors.stream import Output, Target
+from processors.target_keys import Keyed, TargetKey, in_table, target_key
 from processors.transform import Transform
+from processors.unfold import Discovery, Unfolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +31,50 @@ class Evaluation:
 
     `rows` are what the item contributes now, by target key. `vanished`: the item contributes
     nothing and may have before. `applied` is False where a condition on the event keeps the change
-    out.
+    out. `item_key` is the `_key` of the item's own row.
     """
 
     rows: tuple[Keyed, ...] = ()
     vanished: bool = False
     applied: bool = True
+    item_key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledFlow:
-    """From one input to one dataset.
+    """From one table to one dataset.
 
-    `stateful` flows need to know what an item contributed before: it can be several rows.
-    `event_columns` describe the latest change, not the item; `verify` leaves them out.
-    `description` is what a later start compares to notice a changed transform.
+    `discovery` holds the schema, which grows where the transform unfolds items; a schema must be
+    registered before the first row that uses it. `stateful` flows need to know what an item
+    contributed before: it can be several rows. `event_columns` describe the latest change, not the
+    item; `verify` leaves them out. `description` is what a later start compares to notice a changed
+    transform.
     """
 
     transform: str
     input_name: str
     table: str
     dataset: Target
-    schema: Schema
+    discovery: Discovery
     stateful: bool
+    unfolds: bool
     event_columns: frozenset[str]
     description: Mapping[str, Any]
     source: str
     mismatches: runtime.Mismatches
+    keyed: KeyedPlan | None
     _rows: emit.RowsFunction
+    _matches: emit.RowsFunction
     _applies: emit.AppliesFunction | None
-    _key: TargetKey | None
+    _key: TargetKey | KeyedPlan | None
+    _prefix: str
     _filters_items: bool
     _needs_old_image: bool
+
+    @property
+    def schema(self) -> Schema:
+        """Of its rows, as far as it is known now."""
+        return self.discovery.schema
 
     def evaluate(self, change: Mapping[str, Any]) -> Evaluation:
         """The meaning of a decoded change.
@@ -74,20 +89,27 @@ class CompiledFlow:
         item_key, new = change_key(change), record.get("NewImage")
         if name not in EVENT_NAMES:
             raise WireError("a change with an unknown eventName")
-        if name == "REMOVE":
-            return Evaluation(vanished=True)
+        item_key = in_table(self._prefix, item_key)
+        if self.keyed is not None and self.keyed.window is not None:
+            if name == "READ":  # no event
+                return Evaluation(applied=False, item_key=item_key)
+            new = record["Keys"] if name == "REMOVE" else new
+        elif name == "REMOVE":
+            return Evaluation(vanished=True, item_key=item_key)
         if new is None:
             raise WireError(f"{name} without NewImage")
         keys, old = record["Keys"], record.get("OldImage")
         self._check_stream(record)
         if self._applies is not None and not self._is_applied(change, old):
-            return Evaluation(applied=False)
+            return Evaluation(applied=False, item_key=item_key)
         found = self._rows(change, new, old, keys)
         if self._key is None:
             if found:
-                return Evaluation(rows=((item_key, found[0]),))
-            return Evaluation(vanished=self._matched_before(change, name, old, keys))
-        return Evaluation(rows=self._key.keyed(found, keys, self.dataset.id), vanished=not found)
+                return Evaluation(rows=((item_key, found[0]),), item_key=item_key)
+            vanished = self._matched_before(change, name, old, keys)
+            return Evaluation(vanished=vanished, item_key=item_key)
+        rows = self._key.keyed(found, keys, self.dataset.id)
+        return Evaluation(rows=rows, vanished=not found, item_key=item_key)
 
     def expected(self, item: Mapping[str, Any], key_names: Sequence[str]) -> list[Keyed]:
         """The rows of an item as a scan returns it (typed JSON), by target key.
@@ -130,7 +152,7 @@ class CompiledFlow:
         if old is None:
             return True
         try:
-            return bool(self._rows(change, old, old, keys))
+            return bool(self._matches(change, old, old, keys))
         except (TailraceError, TypeError, AttributeError, KeyError, ValueError):
             return True
 
@@ -193,8 +215,9 @@ def compile_transform(transform: Transform) -> CompiledTransform:
             f"its function raised {type(error).__name__}: {error}", where=where
         ) from error
     flows = [
-        _compile_flow(transform, name, only_branch(chain, f"{where}, output {name!r}"))
+        flow
         for name, chain in _outputs(transform, returned, where).items()
+        for flow in _compile_output(transform, name, chain)
     ]
     return CompiledTransform(transform.name, tuple(flows))
 
@@ -223,20 +246,59 @@ def _outputs(transform: Transform, returned: object, where: str) -> Mapping[str,
     )
 
 
-def _compile_flow(transform: Transform, output: str, branch: Branch) -> CompiledFlow:
-    dataset, where = transform.outputs[output].dataset, f"transform {transform.name}"
-    columns = branch.columns
-    if not branch.selected:
-        raise ConfigurationError(
-            f"the stream of {output!r} has no select",
-            where=where,
-            remedy='Name its columns: .select("eventName", "dynamodb.NewImage.id.S as id")',
+def _compile_output(transform: Transform, output: str, chain: Chain) -> list[CompiledFlow]:
+    """A flow per table; they share the dataset's schema and what is found of it."""
+    entry, where = transform.outputs[output], f"transform {transform.name}"
+    first, *others = chain.branches
+    for branch in others:
+        if branch.table in [known.table for known in chain.branches if known is not branch]:
+            raise ConfigurationError(
+                f"both sides of a union read table {branch.table!r}: "
+                "each would take out the other's rows",
+                where=where,
+                remedy="Read the table once, with one filter: … or …",
+            )
+    columns = tuple(Column(name, node.type) for name, node in first.columns.items())
+    declared = Schema(entry.dataset.id, transform.name, columns, tuple(entry.dataset.key))
+    if chain.keyed is not None:
+        check_dataset(chain.keyed, entry.dataset, where)
+        declared = replace(declared, columns=chain.keyed.columns, key=chain.keyed.key)
+    discovery = Discovery(declared)
+    return [
+        _compile_flow(
+            transform,
+            entry,
+            branch,
+            discovery=discovery,
+            keyed=chain.keyed,
+            prefix=key_prefix(branch.table) if others else "",
         )
-    mismatches = runtime.Mismatches()
+        for branch in chain.branches
+    ]
+
+
+def _compile_flow(
+    transform: Transform,
+    output: Output,
+    branch: Branch,
+    *,
+    discovery: Discovery,
+    keyed: KeyedPlan | None,
+    prefix: str,
+) -> CompiledFlow:
+    dataset, columns = output.dataset, branch.columns
+    strict = output.on_type_mismatch == "dead_letter"
+    mismatches = runtime.Mismatches(strict=strict)
     steps, on_event = _split(branch.steps)
     explodes = any(isinstance(step, nodes.Element) for step in steps)
-    key = target_key(dataset, columns, explodes, where)
-    rows = emit.emit_rows(steps, columns, mismatches)
+    where = f"transform {transform.name}"
+    key = keyed or target_key(dataset, columns, where, explodes=explodes, prefix=prefix)
+    on_event_columns = frozenset(n for n, node in columns.items() if nodes.describes_event(node))
+    unfold = None
+    if branch.unfold is not None:
+        unfold = (branch.unfold, Unfolder(branch.unfold, columns, discovery))
+    rows = emit.emit_rows(steps, columns, mismatches, unfold)
+    matches = emit.emit_rows(steps, {}, mismatches)
     applies = emit.emit_applies(on_event, mismatches) if on_event else None
     used = [*columns.values(), *on_event, *_expressions(steps)]
     return CompiledFlow(
@@ -244,21 +306,20 @@ def _compile_flow(transform: Transform, output: str, branch: Branch) -> Compiled
         input_name=branch.input_name,
         table=branch.table,
         dataset=dataset,
-        schema=Schema(
-            dataset.id,
-            transform.name,
-            tuple(Column(name, node.type) for name, node in columns.items()),
-            tuple(dataset.key),
-        ),
+        discovery=discovery,
         stateful=key is not None,
-        event_columns=frozenset(n for n, node in columns.items() if nodes.describes_event(node)),
-        description=_describe(branch.table, dataset, branch.steps, columns),
+        unfolds=unfold is not None,
+        event_columns=keyed.unverified(on_event_columns) if keyed else on_event_columns,
+        description=_describe(branch, dataset, keyed),
         source=rows.source + (applies.source if applies else ""),
         mismatches=mismatches,
+        keyed=keyed,
         _rows=rows.function,
+        _matches=matches.function,
         _applies=applies.function if applies else None,
         _key=key,
-        _filters_items=bool(steps),
+        _prefix=prefix,
+        _filters_items=any(not isinstance(step, nodes.Element) for step in steps),
         _needs_old_image=any(map(nodes.uses_old_image, used)),
     )
 
@@ -288,13 +349,18 @@ def _split(steps: Sequence[nodes.Step]) -> tuple[list[nodes.Step], list[nodes.No
     return rest, on_event
 
 
-def _describe(
-    table: str, dataset: Target, steps: Sequence[nodes.Step], columns: Mapping[str, nodes.Node]
-) -> Mapping[str, Any]:
+def _describe(branch: Branch, dataset: Target, keyed: KeyedPlan | None) -> Mapping[str, Any]:
+    steps = [nodes.canonical_step(step) for step in branch.steps]
+    if branch.unfold is not None:
+        steps.append(nodes.canonical_unfold(branch.unfold))
+    if keyed is not None:
+        steps.extend(keyed.described())
     return {
-        "table": table,
+        "table": branch.table,
         "dataset": dataset.id,
         "key": list(dataset.key),
-        "steps": [nodes.canonical_step(step) for step in steps],
-        "columns": {name: f"{nodes.canonical(n)} {n.type}" for name, n in columns.items()},
+        "steps": steps,
+        "columns": {
+            n: f"{nodes.canonical(node)} {node.type}" for n, node in branch.columns.items()
+        },
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from bridge.wire.discovered import ends_with_type, stem_of, typed_name
 from bridge.wire.envelope import RESERVED_COLUMNS
 from bridge.wire.errors import ConfigurationError
 from processors.language import column_types, nodes, problems, syntax
 from processors.language.resolve import default_name
+from processors.language.runtime import UnfitValueError
 
 TABLE_COLUMN = "_table"
 # What Parquet and Delta refuse in a column's name without column mapping.
@@ -64,3 +66,44 @@ def check_free(name: str, taken: Iterable[str], where: str) -> None:
                 where=where,
                 remedy="Name one of them otherwise: … as another_name",
             )
+
+
+def check_unfolded(names: Iterable[str], where: str) -> None:
+    """Raises: ConfigurationError: a name beside `*` is one of those that `*` gives by itself."""
+    for name in names:
+        if ends_with_type(name):
+            raise ConfigurationError(
+                f"the name {name!r} ends as columns of '*' do that hold a second type",
+                where=where,
+                remedy="Name it otherwise: … as my_column",
+            )
+
+
+def kept_stem(
+    attribute: str,
+    tag: str,
+    left_out: frozenset[str],
+    renamed: Mapping[str, str],
+    targets: frozenset[str],
+) -> str | None:
+    """The stem of an attribute's column, after renaming; None where it is left out.
+
+    An attribute and each single column of it (`price__s`) can be named.
+
+    Raises:
+        UnfitValueError: another attribute was given its name.
+    """
+    stem = stem_of(attribute)
+    typed = typed_name(stem, tag)
+    if {attribute, stem, typed} & left_out:
+        return None
+    for name in (typed, stem, attribute):
+        if name in renamed:
+            return renamed[name]
+    if stem in targets:
+        raise UnfitValueError(
+            "another attribute was renamed to this name",
+            where=f"attribute {stem}",
+            remedy=f'Drop or rename this one too: .drop("{stem}")',
+        )
+    return stem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bridge.wire.errors import ConfigurationError
 
@@ -71,11 +71,17 @@ class Input:
 class Output:
     """A dataset a transform writes.
 
+    Args:
+        dataset: which.
+        on_type_mismatch: what becomes of an item whose attribute has another type than a path
+            says: `null` makes the path NULL and counts it, `dead_letter` sets the change aside.
+
     Raises:
-        ConfigurationError: `dataset` is not a dataset.
+        ConfigurationError: a value is not one of these.
     """
 
     dataset: Target
+    on_type_mismatch: Literal["null", "dead_letter"] = "null"
 
     def __post_init__(self) -> None:
         if not isinstance(getattr(self.dataset, "id", None), str):
@@ -83,4 +89,10 @@ class Output:
                 f"{type(self.dataset).__name__} is not a dataset",
                 where="Output(…)",
                 remedy="Write Output(Dataset(id=…))",
+            )
+        if self.on_type_mismatch not in ("null", "dead_letter"):
+            raise ConfigurationError(
+                f"on_type_mismatch={self.on_type_mismatch!r}",
+                where=f"Output(Dataset(id={self.dataset.id!r}))",
+                remedy='Use "null" or "dead_letter"',
             )

@@ -23,6 +23,7 @@ class TargetKey:
 
     tags: Mapping[str, str]
     attributes: frozenset[str]
+    prefix: str = ""
 
     def keyed(
         self, rows: Sequence[Row], keys: Mapping[str, Any], dataset: str
@@ -52,7 +53,12 @@ class TargetKey:
             if value is None:
                 raise runtime.UnfitValueError("a key column is null", where=f"column {name}")
             typed[name] = {tag: value if isinstance(value, str) else str(value)}
-        return canonical_key(typed).decode()
+        return in_table(self.prefix, canonical_key(typed).decode())
+
+
+def in_table(prefix: str, key: str) -> str:
+    """The row's key behind its table's prefix, "" where one table feeds the dataset."""
+    return f"{prefix}{key}]" if prefix else key
 
 
 def _tag_of(typed: Any) -> str:
@@ -60,7 +66,12 @@ def _tag_of(typed: Any) -> str:
 
 
 def target_key(
-    dataset: Target, columns: Mapping[str, nodes.Node], explodes: bool, where: str
+    dataset: Target,
+    columns: Mapping[str, nodes.Node],
+    where: str,
+    *,
+    explodes: bool,
+    prefix: str = "",
 ) -> TargetKey | None:
     at = f"{where}, Dataset(id={dataset.id!r})"
     if not dataset.key:
@@ -99,4 +110,4 @@ def target_key(
             where=at,
             remedy="Add it: rows of different items would overwrite one another",
         )
-    return TargetKey(tags, frozenset(attributes))
+    return TargetKey(tags, frozenset(attributes), prefix)

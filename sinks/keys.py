@@ -8,14 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
+from bridge.wire.rowkeys import key_prefix
 from bridge.wire.version import epoch_floor
-
-
-def key_prefix(table: str) -> str:
-    """What every `_key` of `table` begins with in a dataset that several tables feed."""
-    return "[" + orjson.dumps(table).decode() + ","
 
 
 def table_of(key: str, tables: Sequence[str]) -> str | None:

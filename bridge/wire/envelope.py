@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,6 +218,16 @@ class Sealed:
                     **({} if self.scanned else {"scanned": False}),
                 }
             }
+        )
+
+    def spread(self, number: int, partitions: int) -> Sealed:
+        """The seal for partition `number` of a topic whose `partitions` all hold what it ends.
+
+        Where the partitions of a topic are not those of the one it was made from, every one of them
+        must be passed for every one of the source's.
+        """
+        return replace(
+            self, partition=self.partition * partitions + number, of=self.of * partitions
         )
 
     @staticmethod

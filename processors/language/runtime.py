@@ -34,12 +34,31 @@ class UnfitValueError(TailraceError):
 
 
 class Mismatches(Counter[str]):
-    """How often an attribute had another type than its path says, by path."""
+    """How often an attribute had another type than its path says, by path.
+
+    Args:
+        strict: such an attribute is an error.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        super().__init__()
+        self._strict = strict
 
     def other_type(self, path: str, typed: Mapping[str, Any]) -> None:
-        """Count it; an attribute that is NULL by its own type is not a mismatch."""
-        if "NULL" not in typed:
-            self[path] += 1
+        """Count it; an attribute that is NULL by its own type is not a mismatch.
+
+        Raises:
+            UnfitValueError: where mismatches are errors.
+        """
+        if "NULL" in typed:
+            return
+        self[path] += 1
+        if self._strict:
+            raise UnfitValueError(
+                f"the attribute is {' or '.join(sorted(typed))[:20]}, not what the path says",
+                where=path,
+                remedy='Output(…, on_type_mismatch="null") makes it NULL',
+            )
 
 
 def text(value: Any, path: str) -> str:

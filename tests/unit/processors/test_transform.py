@@ -99,7 +99,6 @@ def test_declarations_of_other_things(build, fragment):
     [
         (lambda s: None, "its function returns nothing. Return the stream"),
         (lambda s: 5, "its function returns int"),
-        (lambda s: s, "the stream of 'out' has no select"),
         (lambda s: {"other": s}, "returns 'other', output_mapping has no such name"),
         (lambda s: {}, "returns nothing for 'out'"),
         (lambda s: s.slect("eventID"), "raised AttributeError: a stream has no method 'slect'"),
