@@ -36,7 +36,7 @@ from bridge.wire.topics import (
 
 logger = logging.getLogger(__name__)
 
-_STALLED_S = 60.0
+_STALLED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +139,8 @@ class Connector:
         if worker.gaps:
             return gap_line(worker.gaps[0])
         now = time.monotonic()
-        if worker.lease.polled_s_ago > _STALLED_S:
-            return f"the lease was not renewed for {worker.lease.polled_s_ago:.0f} s"
+        if worker.lease.problem is not None:
+            return worker.lease.problem
         for bucket in list(worker.buckets.values()):
             since = bucket.failing_since
             if since is not None and now - since > _STALLED_S:

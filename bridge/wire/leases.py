@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import zlib
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from bridge.wire.errors import TailraceError
 from bridge.wire.kafka import KafkaConfig, unreachable
+from bridge.wire.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Lease:
         self._rejoin = threading.Event()
         self._failure: BaseException | None = None
         self._owned: frozenset[int] = frozenset()
-        self._polled_at = time.monotonic()
+        self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name=f"{stage}-lease", daemon=True)
 
     @property
@@ -74,9 +74,9 @@ class Lease:
         return self._owned
 
     @property
-    def polled_s_ago(self) -> float:
-        """Seconds since the member last spoke to the coordinator's client."""
-        return time.monotonic() - self._polled_at
+    def problem(self) -> str | None:
+        """None while Kafka answers the member, else one line that says for how long not."""
+        return self._pulse.problem
 
     def start(self) -> None:
         """Join the group in the background."""
@@ -118,6 +118,7 @@ class Lease:
     def _settings(self) -> dict[str, object]:
         settings = self._kafka.consumer(group=self._group)
         settings["auto.offset.reset"] = "latest"  # nothing is read here
+        settings |= self._pulse.settings()
         if self._kafka.static_membership:
             member = f"{self._kafka.namespace}.{self._stage}.{self._kafka.replica}"
             settings["group.instance.id"] = member
@@ -134,7 +135,6 @@ class Lease:
             )
             while not (self._stop.is_set() or self._rejoin.is_set()):
                 message = consumer.poll(0.2)
-                self._polled_at = time.monotonic()
                 if message is not None and (error := message.error()) is not None:
                     raise unreachable(KafkaException(error), self._topic)
         finally:
