@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bridge.connector.backlog import Backlog
 from bridge.connector.backoff import Backoff, PollPace
-from bridge.connector.checkpoints import Bump
+from bridge.connector.checkpoints import AddressedScan, Bump
 from bridge.connector.plan import Action, BumpEpoch, PlaceShard, ReadShard, ScanSegment
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
@@ -66,7 +66,9 @@ def _begin_reading(
 
 def _begin_scanning(action: ScanSegment, backlog: Backlog, habits: Habits) -> SegmentReader | None:
     generation, segment = action.generation, action.segment
-    name = ("scan", generation.table, str(generation.epoch), str(segment.index))
+    name = ["scan", generation.table, str(generation.epoch), str(segment.index)]
+    if isinstance(generation, AddressedScan):
+        name += [generation.transform, generation.id]
     if not backlog.begin(*name):
         return None
     units = habits.scan_units_per_s

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from bridge.wire.errors import WireError
 from bridge.wire.namespace import encode_key, encode_value
+from bridge.wire.requests import request_key, request_value
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,34 +268,118 @@ class SealedMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A person asks for a new snapshot of a table; `at_s` seconds since 1970."""
+    """Somebody asks for a new snapshot of a table; `at_s` seconds since 1970.
+
+    `addressed_to` names the one transform it is for (see `addressed`); None is for all. The bytes
+    are the wire's, because a processor may ask too.
+    """
 
     KIND: ClassVar[str] = "request"
 
     table: str
     id: str
     at_s: int
+    addressed_to: str | None = None
 
     def key(self) -> bytes:
         """Checkpoint key."""
-        return encode_key(self.KIND, self.table, self.id)
+        return request_key(self.table, self.id)
 
     def value(self) -> bytes:
         """Checkpoint value."""
-        return encode_value({"at_s": self.at_s})
+        return request_value(self.at_s, self.addressed_to)
 
     @classmethod
     def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Request:
         """From key parts and values."""
-        return cls(table=parts[0], id=parts[1], **_known(cls, values))
+        addressee = values.get("for")
+        return cls(
+            table=parts[0], id=parts[1], addressed_to=addressee, **_known(cls, values)
+        )
 
 
-Record = Generation | Shard | Position | Bump | Segment | Gap | SealedMark | Request
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressedScan:
+    """A scan whose items only one transform takes; `id` is the request's that it answers.
 
-KINDS: dict[str, type[Record]] = {
-    kind.KIND: kind
-    for kind in (Generation, Shard, Position, Bump, Segment, Gap, SealedMark, Request)
-}
+    It reads consistently and carries the epoch of the table's feed. There is one per transform:
+    the next one takes its place. `at_s` is when it was begun, seconds since 1970.
+    """
+
+    KIND: ClassVar[str] = "addressed"
+
+    table: str
+    transform: str
+    id: str
+    epoch: int
+    arn: str
+    segments: int
+    at_s: int
+    done: bool = False
+    consistent: ClassVar[bool] = True
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(self.KIND, self.table, self.transform)
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({name: getattr(self, name) for name in _SCAN_VALUES})
+
+    @classmethod
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> AddressedScan:
+        """From key parts and values."""
+        return cls(table=parts[0], transform=parts[1], **_known(cls, values))
+
+
+_SCAN_VALUES = ("id", "epoch", "arn", "segments", "at_s", "done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressedSegment:
+    """How far one segment of an addressed scan is in Kafka; as `Segment`."""
+
+    KIND: ClassVar[str] = "addressed_segment"
+
+    table: str
+    transform: str
+    id: str
+    epoch: int
+    index: int
+    start: str | None = None
+    done: bool = False
+    items: int = 0
+
+    def key(self) -> bytes:
+        """Checkpoint key."""
+        return encode_key(
+            self.KIND, self.table, self.transform, self.id, self.epoch, self.index
+        )
+
+    def value(self) -> bytes:
+        """Checkpoint value."""
+        return encode_value({"start": self.start, "done": self.done, "items": self.items})
+
+    @classmethod
+    def read(cls, parts: list[Any], values: Mapping[str, Any]) -> AddressedSegment:
+        """From key parts and values."""
+        table, transform, request, epoch, index = parts
+        return cls(
+            table=table,
+            transform=transform,
+            id=request,
+            epoch=epoch,
+            index=index,
+            **_known(cls, values),
+        )
+
+
+AnyScan = Generation | AddressedScan
+AnySegment = Segment | AddressedSegment
+Record = Shard | Position | Bump | Gap | SealedMark | Request | AnyScan | AnySegment
+
+_ALL = (Generation, Shard, Position, Bump, Segment, Gap, SealedMark, Request)
+KINDS: dict[str, type[Record]] = {k.KIND: k for k in (*_ALL, AddressedScan, AddressedSegment)}
 
 
 def namespace_value(namespace_id: str) -> bytes:
@@ -310,5 +395,5 @@ def read_record(kind: str, parts: list[Any], values: Mapping[str, Any]) -> Recor
     """
     try:
         return KINDS[kind].read(parts, values)
-    except (TypeError, IndexError, AttributeError):
+    except (TypeError, ValueError, IndexError, AttributeError):
         raise WireError("malformed checkpoint", where=f"checkpoint {kind}") from None

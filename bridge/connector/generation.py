@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.connector.checkpoints import Gap, Generation, Record, SealedMark, Shard
+from bridge.connector.pruning import KEEP_S, forget_listings
 from bridge.connector.shards import ShardState, drained, shard_state, shard_views, unlisted_parents
 from bridge.connector.view import CheckpointView
 from bridge.wire.version import next_epoch
@@ -30,8 +31,8 @@ class Survey:
     `arn` is the latest stream's, None while the table has none, and the table's own where no stream
     is read; `age_s` how old that stream is,
     None if unknown; `following` the streams after the one that is read now, oldest first, the
-    latest last; `listings` complete listings by stream; `gone` shards that no listing shows and
-    that AWS does not know; `segments` into how many parts a scan is divided.
+    latest last; `listings` complete listings by stream; `gone` shards that were asked for, that
+    no listing shows and AWS does not know; `segments` into how many parts a scan is divided.
     """
 
     arn: str | None
@@ -44,11 +45,15 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TablePolicy:
-    """What the source's declaration says about its feed."""
+    """What the source's declaration says about its feed.
+
+    `keep_s` is how long what is done with is remembered.
+    """
 
     table: str
     snapshot: Literal["initial", "never", "only"] = "initial"
     resnapshot_on_gap: bool = False
+    keep_s: float = KEEP_S
 
     @property
     def reads_stream(self) -> bool:
@@ -85,7 +90,8 @@ def decide(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: flo
     found = _discovered(view, generation.arn, survey)
     lost = _lost(view, policy, survey, now_s)
     seal = seal_due(view, generation)
-    return Decision(keep=(*found, *lost), seal=seal)
+    kept, forgotten = forget_listings(view, generation, survey.gone, now_s, policy.keep_s)
+    return Decision(keep=(*found, *lost, *kept), forget=tuple(forgotten), seal=seal)
 
 
 @dataclass(frozen=True, slots=True)

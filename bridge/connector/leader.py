@@ -34,13 +34,14 @@ class Order:
     """What the leader wants to know about a table.
 
     `streams` are ARNs to list besides the latest; `known` the ARN its feed runs on, if any;
-    `parents` shards no listing has shown, as `(arn, shard)`; `childless` ended shards whose
-    continuation is unknown.
+    `parents` shards no listing has shown, as `(arn, shard)`; `aged` shards to be forgotten as soon
+    as AWS does not know them; `childless` ended shards whose continuation is unknown.
     """
 
     streams: frozenset[str] = frozenset()
     known: str | None = None
     parents: frozenset[tuple[str, str]] = frozenset()
+    aged: frozenset[tuple[str, str]] = frozenset()
     childless: int = 0
 
 
@@ -185,7 +186,7 @@ class Surveyor:
             return None, "the first listing lacks shards that can be read"
         gone = frozenset(
             (stream, shard)
-            for stream, shard in order.parents
+            for stream, shard in order.parents | order.aged
             if all(shard != listed.shard for listed in listings.get(stream, ()))
             and not listing.exists(feed.region, stream, shard)
         )

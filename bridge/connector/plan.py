@@ -65,6 +65,22 @@ def segment_bucket(buckets: int, index: int) -> int:
     return index % buckets
 
 
+@dataclass(frozen=True, slots=True)
+class BucketShare:
+    """What of a namespace of so many buckets belongs to one of them; see `pruning.Owns`."""
+
+    bucket: int
+    buckets: int
+
+    def shard(self, arn: str, shard: str) -> bool:
+        """Whether the bucket reads this shard."""
+        return shard_bucket(self.buckets, arn, shard) == self.bucket
+
+    def segment(self, index: int) -> bool:
+        """Whether the bucket scans this segment."""
+        return segment_bucket(self.buckets, index) == self.bucket
+
+
 def halted(view: CheckpointView, table: str) -> bool:
     """Whether the table stands still because of a gap."""
     return bool(view.active_gaps(table))

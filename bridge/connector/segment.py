@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bridge.connector.backoff import Backoff
-from bridge.connector.checkpoints import Generation, Segment
+from bridge.connector.checkpoints import AnyScan, AnySegment
 from bridge.connector.failures import Failure
 from bridge.connector.records import ScanPage
 from bridge.connector.work import SegmentPage
@@ -35,7 +35,7 @@ class SegmentReader:
     """The cursor of one segment.
 
     Args:
-        generation: the scan.
+        generation: the scan, of a table's generation or an addressed one.
         segment: what is committed of this segment.
         units_per_s: the share of the table's read capacity that this segment may take; None is
             without limit.
@@ -44,8 +44,8 @@ class SegmentReader:
 
     def __init__(
         self,
-        generation: Generation,
-        segment: Segment,
+        generation: AnyScan,
+        segment: AnySegment,
         *,
         units_per_s: float | None,
         backoff: Backoff,

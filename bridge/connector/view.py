@@ -27,11 +27,17 @@ from bridge.wire.namespace import decode_key, decode_value
 
 @dataclass(slots=True)
 class CheckpointView:
-    """All live checkpoint records, by what they are asked for."""
+    """All live checkpoint records, by what they are asked for.
+
+    `listed` holds the shards with a record of their own; `shards` also those that only their
+    parent's end has told of. What is shown follows from the live records, in whatever order their
+    partitions were read.
+    """
 
     namespace_id: str | None = None
     generations: dict[str, Generation] = field(default_factory=dict)
     shards: defaultdict[str, dict[str, Shard]] = field(default_factory=lambda: defaultdict(dict))
+    listed: defaultdict[str, dict[str, Shard]] = field(default_factory=lambda: defaultdict(dict))
     positions: defaultdict[str, dict[str, Position]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -93,6 +99,8 @@ class CheckpointView:
         return True
 
     def _discover(self, shard: Shard, *, listed: bool = False) -> None:
+        if listed:
+            self.listed[shard.arn][shard.shard] = shard
         if listed or shard.shard not in self.shards[shard.arn]:
             self.shards[shard.arn][shard.shard] = shard
         if shard.parent is not None:
@@ -101,9 +109,9 @@ class CheckpointView:
     def _forget(self, kind: str, parts: list[object]) -> None:
         match kind, parts:
             case Position.KIND, [str(arn), str(shard)]:
-                self.positions[arn].pop(shard, None)
+                self._forget_position(arn, shard)
             case Shard.KIND, [str(arn), str(shard)]:
-                self.shards[arn].pop(shard, None)
+                self._forget_listing(arn, shard)
             case Segment.KIND, [str(table), int(epoch), int(index)]:
                 self.segments[table, epoch].pop(index, None)
             case Request.KIND, [str(table), str(request)]:
@@ -114,6 +122,22 @@ class CheckpointView:
                 self.generations.pop(table, None)
             case Bump.KIND, [str(arn), int(bucket)]:
                 self.bumps[arn].pop(bucket, None)
+
+    def _forget_position(self, arn: str, shard: str) -> None:
+        position = self.positions[arn].pop(shard, None)
+        for child, _ in position.children if position is not None else ():
+            if child not in self.listed[arn]:
+                self.shards[arn].pop(child, None)
+
+    def _forget_listing(self, arn: str, shard: str) -> None:
+        known = self.listed[arn].pop(shard, None)
+        if known is None:
+            return
+        del self.shards[arn][shard]
+        parent = self.positions[arn].get(known.parent or "")
+        for child, start in parent.children if parent is not None else ():
+            if child == shard:
+                self._discover(Shard(arn=arn, shard=shard, parent=known.parent, start=start))
 
     def active_gaps(self, table: str) -> list[Gap]:
         """Gaps of the table that no later generation has repaired."""

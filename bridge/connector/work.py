@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bridge.connector.checkpoints import Bump, Position, Segment
+from bridge.connector.checkpoints import AddressedSegment, AnySegment, Bump, Position
 from bridge.connector.records import Keyed
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers, stamp, stamp_record
@@ -51,7 +51,7 @@ class SegmentPage:
     """Items of a scan and where its segment stands after them."""
 
     arn: str
-    segment: Segment
+    segment: AnySegment
     records: tuple[Keyed, ...] | list[Keyed] = ()
     size_bytes: int = 0
 
@@ -90,7 +90,7 @@ class Composer:
     changes: Mapping[str, str]
     dead_letters: str
     epochs: dict[str, int] = field(default_factory=dict)
-    _stamps: dict[tuple[str, str, int], bytes] = field(default_factory=dict)
+    _stamps: dict[tuple[str, str, int, str | None], bytes] = field(default_factory=dict)
 
     def compose(self, batch: Iterable[Work], now_s: float) -> Iterator[Message]:
         """Changes first, in order, then the positions that cover them."""
@@ -105,8 +105,11 @@ class Composer:
                 case SegmentPage():
                     segment = work.segment
                     name = f"segment-{segment.index}"
+                    addressee = (
+                        segment.transform if isinstance(segment, AddressedSegment) else None
+                    )
                     yield from self._changes(
-                        segment.table, work.arn, name, segment.epoch, work.records
+                        segment.table, work.arn, name, segment.epoch, work.records, addressee
                     )
                     positions[segment.key()] = segment.value()
                 case Marks():
@@ -121,11 +124,18 @@ class Composer:
         return Message(self.checkpoints, key, value, partition=self.bucket)
 
     def _changes(
-        self, table: str, arn: str, shard: str, epoch: int, records: Iterable[Keyed]
+        self,
+        table: str,
+        arn: str,
+        shard: str,
+        epoch: int,
+        records: Iterable[Keyed],
+        addressee: str | None = None,
     ) -> Iterator[Message]:
-        tail = self._stamps.get((arn, shard, epoch))
+        known = (arn, shard, epoch, addressee)
+        tail = self._stamps.get(known)
         if tail is None:
-            tail = self._stamps[arn, shard, epoch] = stamp(epoch, shard, arn)
+            tail = self._stamps[known] = stamp(epoch, shard, arn, addressee)
         topic = self.changes[table]
         for keyed in records:
             if keyed.key is None:

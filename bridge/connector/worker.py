@@ -17,12 +17,20 @@ from dataclasses import dataclass
 from bridge.connector import metrics
 from bridge.connector.begin import Habits, begin
 from bridge.connector.bucket import Bucket, CommitPolicy, Failpoint
-from bridge.connector.checkpoints import Gap, namespace_value
+from bridge.connector.checkpoints import Gap, Generation, namespace_value
 from bridge.connector.fetch import Budget, Pool
 from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy, decide
 from bridge.connector.leader import Order, Surveyor, decision_messages
-from bridge.connector.plan import Action, ScanSegment, halted, plan_table, usable
+from bridge.connector.plan import (
+    Action,
+    BucketShare,
+    ScanSegment,
+    halted,
+    plan_table,
+    usable,
+)
+from bridge.connector.pruning import aged_shards, forget_progress
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
@@ -43,6 +51,8 @@ _TICK_S = 0.05
 _PLAN_INTERVAL_S = 1.0
 _REPORT_S = 30.0
 _ASK_AGAIN_S = 1.0
+_PRUNE_INTERVAL_S = 60.0
+_AGED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +97,7 @@ class Worker:
         self.view = CheckpointView()
         self.buckets: dict[int, Bucket] = {}
         self.ready: dict[int, Bucket] = {}
-        self._targets: dict[int, int] = {}
+        self._targets: dict[int, dict[int, int]] = {}
         self._lock = threading.Lock()  # guards `buckets`, which two threads change
         self._crashes: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._budget = Budget(config.buffer_bytes)
@@ -116,6 +126,7 @@ class Worker:
         self._ask_ends_at = 0.0
         self._shown_at = 0.0
         self._reported_at = 0.0
+        self._pruned_at = 0.0
 
     @property
     def buffered_bytes(self) -> int:
@@ -219,7 +230,11 @@ class Worker:
                 self._dirty = True
 
     def _take_over(self) -> None:
-        """A bucket may be used once its partition is read to its end after the fencing."""
+        """A bucket may be used once all partitions are read to their ends after the fencing.
+
+        Its own tells how far the bucket came. The others hold what that followed from: a position
+        that was deleted there must not look as though it had never been (see `pruning`).
+        """
         with self._lock:
             current = dict(self.buckets)
         for number in [n for n, bucket in self.ready.items() if current.get(n) is not bucket]:
@@ -233,8 +248,8 @@ class Worker:
         }
         self._ask_ends([number for number in waiting if number not in self._targets])
         for number, bucket in waiting.items():
-            target = self._targets.get(number)
-            if target is not None and self._tail.position(number) >= target:
+            ends = self._targets.get(number)
+            if ends is not None and all(self._tail.position(p) >= e for p, e in ends.items()):
                 del self._targets[number]
                 self._begin(number, bucket)
 
@@ -242,7 +257,8 @@ class Worker:
         if not numbers or time.monotonic() < self._ask_ends_at:
             return
         try:
-            self._targets.update(self._tail.ends(numbers))
+            ends = self._tail.ends(range(self._config.buckets))
+            self._targets.update(dict.fromkeys(numbers, ends))
         except BrokerUnreachableError as error:
             self._ask_ends_at = time.monotonic() + _ASK_AGAIN_S
             logger.warning("asking for the log's ends failed", extra={"cause": str(error)})
@@ -266,6 +282,9 @@ class Worker:
             owned = usable(self.view, name, backlogs)
             for action in plan_table(self.view, name, owned, self._config.buckets):
                 self._act(feed, action)
+        if time.monotonic() - self._pruned_at >= _PRUNE_INTERVAL_S:
+            self._pruned_at = time.monotonic()
+            self._prune()
         if NAMESPACE_PARTITION in self.ready:
             self._lead(self.ready[NAMESPACE_PARTITION])
         else:
@@ -330,8 +349,33 @@ class Worker:
             streams=frozenset({arn}),
             known=arn,
             parents=frozenset((arn, parent) for parent in unlisted.values()),
+            aged=frozenset((arn, shard) for shard in self._aged(generation)),
             childless=childless_ends(self.view, arn),
         )
+
+    def _aged(self, generation: Generation) -> list[str]:
+        keep_s = self._policies[generation.table].keep_s
+        aged = aged_shards(self.view, generation, time.time(), keep_s)
+        return sorted(aged)[:_AGED_AT_ONCE]
+
+    def _prune(self) -> None:
+        """Delete from the owned partitions what nothing follows from any more."""
+        for name, policy in self._policies.items():
+            generation = self.view.generations.get(name)
+            if generation is None:
+                continue
+            backlogs = {number: bucket.backlog for number, bucket in self.ready.items()}
+            for number in usable(self.view, name, backlogs):
+                bucket = self.ready[number]
+                if bucket.backlog.pending:
+                    continue
+                share = BucketShare(number, self._config.buckets)
+                keys = forget_progress(self.view, generation, share, time.time(), policy.keep_s)
+                if keys:
+                    logger.info(
+                        "checkpoints pruned", extra={"bucket": number, "records": len(keys)}
+                    )
+                    bucket.mark([bucket.composer.checkpoint(key, None) for key in keys])
 
     def _leave_thread(self) -> None:
         for region in {id(feed.region): feed.region for feed in self._feeds.values()}.values():

@@ -6,6 +6,7 @@ and AWS are the simulator's.
 
 from __future__ import annotations
 
+import operator
 import random
 import zlib
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from bridge.connector.begin import Habits, begin
 from bridge.connector.failures import Failure
 from bridge.connector.generation import Survey, TablePolicy, decide
 from bridge.connector.leader import decision_messages
-from bridge.connector.plan import halted, plan_table, usable
+from bridge.connector.plan import BucketShare, halted, plan_table, usable
+from bridge.connector.pruning import forget_progress
 from bridge.connector.reader import ShardReader, Step
 from bridge.connector.records import ScanIdentity, decode_scan
 from bridge.connector.segment import SegmentReader
@@ -44,6 +46,7 @@ class Surroundings(Protocol):
     world: World
     draw: random.Random
     policy: TablePolicy
+    pruned: int
 
     def call(self, name: str, **request: Any) -> bytes:
         """A call to AWS."""
@@ -57,11 +60,12 @@ class Surroundings(Protocol):
 
 @dataclass(slots=True)
 class Owned:
-    """A bucket as one worker holds it; `target` is the end to be read before it may be used."""
+    """A bucket as one worker holds it; `target` are the ends to be read before it may be used."""
 
     producer: SimProducer
     backlog: Backlog
-    target: int
+    target: tuple[int, ...]
+    begun: bool = False
     readers: list[ShardReader] = field(default_factory=list)
     segments: list[SegmentReader] = field(default_factory=list)
 
@@ -77,7 +81,7 @@ class SimWorker:
         self.survey: Survey | None = None
 
     def acquire(self, bucket: int) -> None:
-        """Become the owner: fence the one before, then read the partition to its end."""
+        """Become the owner: fence the one before, then read all partitions to their ends."""
         kafka = self.simulation.kafka
         producer = kafka.init(f"bucket-{bucket}")
         composer = Composer(
@@ -86,18 +90,22 @@ class SimWorker:
             changes={TABLE: CHANGES},
             dead_letters="dead",
         )
-        target = kafka.end((CHECKPOINTS, bucket))
+        target = tuple(kafka.end((CHECKPOINTS, number)) for number in range(BUCKETS))
         self.owned[bucket] = Owned(producer, Backlog(composer), target)
 
     def ready(self) -> dict[int, Owned]:
-        """Buckets whose partition was read to the end after the fencing."""
-        ready = {b: o for b, o in self.owned.items() if self.positions[b] >= o.target}
+        """Buckets after whose fencing all partitions were read to their ends."""
+        ready = {
+            bucket: owned
+            for bucket, owned in self.owned.items()
+            if owned.begun or all(map(operator.ge, self.positions, owned.target))
+        }
         for bucket, owned in ready.items():
-            if owned.target >= 0:
+            if not owned.begun:
                 bumps = self.view.bumps.items()
                 epochs = {arn: found[bucket] for arn, found in bumps if bucket in found}
                 owned.backlog.composer.epochs.update(epochs)
-                owned.target = -1
+                owned.begun = True
         return ready
 
     def tail(self, bucket: int, most: int) -> None:
@@ -128,6 +136,22 @@ class SimWorker:
                     pass
                 case work:
                     owned.backlog.put(work)
+
+    def prune(self) -> None:
+        """Delete from the owned partitions what nothing follows from any more."""
+        generation = self.view.generations.get(TABLE)
+        if generation is None:
+            return
+        ready, keep_s = self.ready(), self.simulation.policy.keep_s
+        now_s = self.simulation.world.clock.now()
+        for bucket in usable(self.view, TABLE, {b: o.backlog for b, o in ready.items()}):
+            backlog, share = ready[bucket].backlog, BucketShare(bucket, BUCKETS)
+            keys = forget_progress(self.view, generation, share, now_s, keep_s)
+            if keys and not backlog.pending:
+                messages = tuple(backlog.composer.checkpoint(key, None) for key in keys)
+                backlog.expect(messages)
+                backlog.put(Marks(messages))
+                self.simulation.pruned += len(keys)
 
     def lead(self) -> None:
         """What the owner of bucket 0 does: look, decide, write."""

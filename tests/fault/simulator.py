@@ -15,6 +15,7 @@ import orjson
 from bridge.connector.checkpoints import Request, Shard
 from bridge.connector.failures import Failure, classify
 from bridge.connector.generation import Survey, TablePolicy
+from bridge.connector.pruning import KEEP_S, aged_shards
 from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, ShardReader, Step
 from bridge.connector.records import HashKey, decode_records
 from bridge.connector.shards import unlisted_parents
@@ -35,9 +36,10 @@ class Simulation:
     Args:
         seed: everything follows from it.
         trims: let DynamoDB trim what was not read; the source repairs gaps by itself then.
+        prunes: let DynamoDB forget shards that were read, and the connector what is done with.
     """
 
-    def __init__(self, seed: int, *, trims: bool = False) -> None:
+    def __init__(self, seed: int, *, trims: bool = False, prunes: bool = False) -> None:
         self.draw = random.Random(f"schedule {seed}")
         self.world = World(
             clock=VirtualClock(),
@@ -52,8 +54,11 @@ class Simulation:
         self.world.create_table(TABLE)
         self.world.clock.advance(3600)
         self.kafka = SimKafka()
-        self.policy = TablePolicy(table=TABLE, resnapshot_on_gap=trims)
+        keep_s = self.draw.choice([0.0, 5.0]) if prunes else KEEP_S
+        self.policy = TablePolicy(table=TABLE, resnapshot_on_gap=trims, keep_s=keep_s)
         self.trims = trims
+        self.prunes = prunes
+        self.pruned = 0
         self.workers = [SimWorker(self) for _ in range(3)]
         self.zombies: list[SimWorker] = []
         self.written = 0
@@ -131,6 +136,9 @@ class Simulation:
             if any(self.exists(arn, parent) for parent in absent):
                 return None
         parents = set(unlisted_parents(view, TABLE, known).values()) if known else set()
+        if generation is not None:
+            now_s = self.world.clock.now()
+            parents |= aged_shards(view, generation, now_s, self.policy.keep_s)
         gone = frozenset((known, p) for p in parents if known and not self.exists(known, p))
         return Survey(
             arn=latest,
@@ -157,12 +165,15 @@ class Simulation:
         self.world.clock.advance(self.draw.random())
         draw, roll = self.draw, self.draw.random()
         worker = draw.choice([*self.workers, *self.zombies])
+        self._age()
         if roll < 0.16:
             self.write()
         elif roll < 0.36:
             worker.tail(draw.randrange(BUCKETS), draw.choice([1, 2, 50]))
         elif roll < 0.46:
             worker.plan()
+            if self.prunes:
+                worker.prune()
         elif roll < 0.50:
             worker.lead()
         elif roll < 0.75:
@@ -241,6 +252,34 @@ class Simulation:
         before_s = self.world.clock.now() - self.draw.random() * 20
         self.world.trim(TABLE, before_s)
 
+    def _age(self) -> None:
+        """Lineages grow and are forgotten at their other end, much faster than in life."""
+        if not self.prunes or self.draw.random() > 0.2:
+            return
+        self.write()
+        if self.draw.random() < 0.3:
+            self._rotate()
+        if self.draw.random() < 0.3:
+            self._forget()
+
+    def _forget(self) -> None:
+        """A day goes by for shards that were read: AWS does not know them any more."""
+        view = self.committed_view()
+        for arn, positions in view.positions.items():
+            for shard in self.world.shards(TABLE) if arn == self.world.stream_arn(TABLE) else ():
+                position = positions.get(shard.id)
+                if shard.closed_s is not None and position is not None and position.ended:
+                    self.world.drop_shard(shard.id)
+
+    def committed_view(self) -> CheckpointView:
+        """All checkpoints as they are committed now."""
+        view = CheckpointView()
+        for bucket in range(BUCKETS):
+            for message in self.kafka.read((CHECKPOINTS, bucket), 0, 10**9)[0]:
+                assert message.key is not None
+                view.apply(message.key, message.value)
+        return view
+
     def _kill(self) -> None:
         """A worker dies, perhaps inside a transaction; the others share what it had."""
         worker = self.draw.choice(self.workers)
@@ -302,6 +341,8 @@ class Simulation:
         for bucket in range(BUCKETS):
             worker.tail(bucket, 10**6)
         worker.plan()
+        if self.prunes:
+            worker.prune()
         worker.survey = None
         worker.lead()
         for bucket, owned in worker.ready().items():

@@ -17,6 +17,7 @@ from bridge.connector.records import RecordsPage
 from bridge.connector.shards import ShardState
 from bridge.wire.envelope import Sealed, change_key, change_origin, change_version, header
 from bridge.wire.version import epoch_floor
+from tests.fault import sim_worker
 from tests.fault.log import SimKafka
 from tests.fault.sim_worker import PARTITIONS, TABLE
 from tests.fault.simulator import Simulation
@@ -24,20 +25,22 @@ from tests.fault.simulator import Simulation
 STEPS = 400
 
 
-def run(seed: int, *, trims: bool) -> Simulation:
-    simulation = Simulation(seed, trims=trims)
+def run(seed: int, *, trims: bool, prunes: bool = False) -> Simulation:
+    simulation = Simulation(seed, trims=trims, prunes=prunes)
     try:
         simulation.run(STEPS)
         check(simulation)
     except Exception as error:
-        error.add_note(f"replay with TAILRACE_SEED={seed} (trims={trims}): {simulation.steps}")
+        error.add_note(
+            f"replay with TAILRACE_SEED={seed} (trims={trims}, prunes={prunes}): {simulation.steps}"
+        )
         raise
     return simulation
 
 
-def run_all(seeds: Iterable[int], *, trims: bool) -> None:
+def run_all(seeds: Iterable[int], *, trims: bool, prunes: bool = False) -> None:
     for seed in seeds:
-        run(seed, trims=trims)
+        run(seed, trims=trims, prunes=prunes)
 
 
 def check(simulation: Simulation) -> None:
@@ -46,6 +49,8 @@ def check(simulation: Simulation) -> None:
     numbers: defaultdict[str, list[int]] = defaultdict(list)
     reads: set[tuple[str, str]] = set()
     state: dict[str, tuple[str, Any]] = {}
+    epochs: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    scanned: list[tuple[str, int, str]] = []
     sealed = 0
     for partition in range(PARTITIONS):
         for message in simulation.committed(partition):
@@ -58,7 +63,12 @@ def check(simulation: Simulation) -> None:
             if change["eventName"] == "READ":
                 assert (key, version) not in reads, f"{key} was scanned twice in one generation"
                 reads.add((key, version))
+                epoch = change_origin(change).epoch
+                scanned.append((key, epoch, change["dynamodb"]["NewImage"].get("n", {}).get("N")))
             else:
+                epochs[key].append(
+                    (int(change["dynamodb"]["SequenceNumber"]), change_origin(change).epoch)
+                )
                 versions[key].append(version)
                 numbers[key].append(int(change["dynamodb"]["SequenceNumber"]))
             if key not in state or version > state[key][0]:
@@ -66,6 +76,7 @@ def check(simulation: Simulation) -> None:
     for key, found in versions.items():
         assert found == sorted(set(found)), f"{key}: versions double or fall"
     compare(simulation, numbers)
+    nothing_stays_below_a_scan(simulation, scanned, epochs)
     floor = epoch_floor(sealed)
     live = {k: image for k, (v, image) in state.items() if image is not None and v >= floor}
     wanted = {f'{{"id":{{"S":"{i["id"]["S"]}"}}}}': i for i in simulation.world.items(TABLE)}
@@ -84,6 +95,26 @@ def compare(simulation: Simulation, numbers: dict[str, list[int]]) -> None:
             assert set(got) <= set(wanted), key
         else:
             assert got == wanted, f"{key}: {len(got)} arrived of {len(wanted)}"
+
+
+def nothing_stays_below_a_scan(
+    simulation: Simulation,
+    scanned: list[tuple[str, int, str]],
+    epochs: dict[str, list[tuple[int, int]]],
+) -> None:
+    """What happened to an item after a scan saw it sorts above the row of that scan.
+
+    Each value of `n` is written once, so the row tells which version of the item the scan saw.
+    """
+    for versions in simulation.world.history.items(TABLE).values():
+        key = f'{{"id":{{"S":"{versions[0].keys["id"]["S"]}"}}}}'
+        place = {v.sequence: index for index, v in enumerate(versions) if v.sequence is not None}
+        seen = {v.item["n"]["N"]: index for index, v in enumerate(versions) if v.item is not None}
+        for name, epoch, number in scanned:
+            if name != key:
+                continue
+            below = [s for s, e in epochs[key] if place[s] > seen[number] and e < epoch]
+            assert not below, f"{key}: {below} came after the scan of {epoch} and sort below it"
 
 
 def seeds(group: int, size: int) -> list[int]:
@@ -107,6 +138,46 @@ def test_every_schedule_keeps_the_promises(group: int, trims: bool) -> None:
 )
 def test_schedules_that_once_broke_a_promise(seed: int, trims: bool) -> None:
     run(seed, trims=trims)
+
+
+@pytest.mark.parametrize("trims", [False, True], ids=["nothing lost", "gaps repaired"])
+@pytest.mark.parametrize("group", range(5))
+def test_nothing_is_lost_while_checkpoints_are_forgotten(group: int, trims: bool) -> None:
+    done = [run(seed, trims=trims, prunes=True) for seed in seeds(group, 20)]
+    assert sum(simulation.pruned for simulation in done) > len(done), "hardly anything was pruned"
+    for simulation in done:
+        view, arn = simulation.committed_view(), simulation.world.stream_arn(TABLE)
+        known = len(simulation.world.shards(TABLE))
+        assert len(view.positions[arn]) <= known + 12, "checkpoints grow with the stream's age"
+
+
+def _positions_first(view: Any, generation: Any, owns: Any, *_: Any) -> list[bytes]:
+    found = view.positions[generation.arn].items()
+    return [p.key() for name, p in found if p.ended and owns.shard(generation.arn, name)]
+
+
+def _unasked(view: Any, generation: Any, gone: Any, *rest: Any) -> Any:
+    everything = frozenset((generation.arn, name) for name in view.shards[generation.arn])
+    return _forget_listings(view, generation, everything | gone, *rest)
+
+
+_forget_listings = generation.forget_listings
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken"),
+    [
+        (sim_worker, "forget_progress", _positions_first),
+        (generation, "forget_listings", _unasked),
+    ],
+    ids=["positions go before listings", "AWS is not asked"],
+)
+def test_forgetting_in_the_wrong_order_is_noticed(
+    where: Any, name: str, broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, name, broken)
+    with pytest.raises((AssertionError, KeyError)):
+        run_all(range(20), trims=False, prunes=True)
 
 
 def _begin_at_once(_view: object, _shard: object, _bump: int) -> ShardState:
@@ -145,3 +216,4 @@ def test_a_broken_rule_is_noticed(rule: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("trims", [False, True], ids=["nothing lost", "gaps repaired"])
 def test_two_thousand_schedules_keep_the_promises(trims: bool) -> None:
     run_all(seeds(0, 1000), trims=trims)
+    run_all(seeds(1, 1000), trims=trims, prunes=True)
