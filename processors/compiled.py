@@ -19,10 +19,11 @@ from processors.branch import Branch
 from processors.chain import Chain
 from processors.keyed.plan import KeyedPlan, check_dataset
 from processors.language import emit, nodes, problems, runtime
-from processors.stream import Output, Target
+from processors.stream import Input, Output, Target
 from processors.target_keys import Keyed, TargetKey, in_table, target_key
 from processors.transform import Transform
 from processors.unfold import Discovery, Unfolder
+from processors.unions import united
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +201,7 @@ def compile_transform(transform: Transform) -> CompiledTransform:
             a stream has no select, a dataset's key does not fit.
     """
     where = f"transform {transform.name}"
-    chains = {
-        name: Chain((Branch(name, entry.stream.source.table_name),))
-        for name, entry in transform.inputs.items()
-    }
+    chains = {name: _begin(name, entry) for name, entry in transform.inputs.items()}
     try:
         returned = transform.function(**chains)
     except TailraceError as error:
@@ -220,6 +218,12 @@ def compile_transform(transform: Transform) -> CompiledTransform:
         for flow in _compile_output(transform, name, chain)
     ]
     return CompiledTransform(transform.name, tuple(flows))
+
+
+def _begin(name: str, entry: Input) -> Chain:
+    """The stream a function is given: of several tables, it is their union already."""
+    branches = [Branch(name, table) for table in entry.stream.tables]
+    return Chain(united(branches) if len(branches) > 1 else tuple(branches))
 
 
 def _outputs(transform: Transform, returned: object, where: str) -> Mapping[str, Chain]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from bridge.wire.envelope import (
     row_headers,
 )
 from bridge.wire.errors import ConfigurationError, UnknownVersionError, WireError
+from bridge.wire.schemas import Schema
 from bridge.wire.topics import TopicNames
 from processors import metrics, state
 from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
@@ -38,6 +39,7 @@ from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
 logger = logging.getLogger(__name__)
 
 StoresOf = Callable[[CompiledFlow], state.Stores]
+Register = Callable[[Schema], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,27 @@ class Pipeline:
     Args:
         compiled: the transform.
         names: the namespace's topics.
+        register: writes a schema that was found while processing, acknowledged on return.
+        spread: how many partitions each rows topic has, where that may be others than a changes
+            topic's.
     """
 
-    def __init__(self, compiled: CompiledTransform, names: TopicNames) -> None:
+    def __init__(
+        self,
+        compiled: CompiledTransform,
+        names: TopicNames,
+        *,
+        register: Register = lambda _: None,
+        spread: Mapping[str, int] | None = None,
+    ) -> None:
         self.compiled = compiled
         self._dead_letters = names.dead_letters(compiled.name)
-        self._flows: dict[str, list[tuple[CompiledFlow, str, str]]] = {}
+        self._register = register
+        self._spread = spread or {}
+        self._registered: dict[int, tuple[Schema, str]] = {}
+        self._flows: dict[str, list[tuple[CompiledFlow, str]]] = {}
         for flow in compiled.flows:
-            written = (flow, names.rows(flow.dataset.id), flow.schema.fingerprint)
+            written = (flow, names.rows(flow.dataset.id))
             self._flows.setdefault(names.changes(flow.table), []).append(written)
         label = compiled.name
         self._changes = metrics.CHANGES.labels(label)
@@ -104,8 +119,7 @@ class Pipeline:
     def topics(self) -> dict[str, bool]:
         """The topics it reads, and whether their flows keep state."""
         return {
-            topic: any(flow.stateful for flow, _, _ in flows)
-            for topic, flows in self._flows.items()
+            topic: any(flow.stateful for flow, _ in flows) for topic, flows in self._flows.items()
         }
 
     def process_batch(
@@ -163,8 +177,8 @@ class Pipeline:
             change = self._decode(message)
             evaluated = (
                 [
-                    (flow, rows_topic, fingerprint, flow.evaluate(change.record))
-                    for flow, rows_topic, fingerprint in self._flows[message.topic]
+                    (flow, rows_topic, flow.evaluate(change.record))
+                    for flow, rows_topic in self._flows[message.topic]
                 ]
                 if change is not None
                 else []
@@ -174,8 +188,9 @@ class Pipeline:
         except Exception as error:
             self._set_aside(message, error, outbox)
             return
-        for flow, rows_topic, fingerprint, evaluation in evaluated:
+        for flow, rows_topic, evaluation in evaluated:
             assert change is not None
+            fingerprint = self._fingerprint(flow)
             writer = _Writer(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
             if not evaluation.applied:
                 continue
@@ -184,6 +199,16 @@ class Pipeline:
             else:
                 self._emit(writer, evaluation)
         self._count_mismatches()
+
+    def _fingerprint(self, flow: CompiledFlow) -> str:
+        """Of the flow's schema as it is now, registered."""
+        schema = flow.schema
+        known = self._registered.get(id(flow))
+        if known is None or known[0] is not schema:
+            if flow.unfolds:
+                self._register(schema)
+            known = self._registered[id(flow)] = (schema, schema.fingerprint)
+        return known[1]
 
     def _decode(self, message: Incoming) -> _Change | None:
         """The change, None where it is addressed to another transform."""
@@ -208,7 +233,7 @@ class Pipeline:
         for key, columns in evaluation.rows:
             writer.upsert(key, columns)
         if evaluation.vanished:
-            writer.delete(writer.change.item_key)
+            writer.delete(evaluation.item_key)
         self._count(writer)
 
     def _emit_remembering(
@@ -233,16 +258,28 @@ class Pipeline:
 
     def _seal(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         sealed = Sealed.decode(message.value or b"")
-        for flow, rows_topic, _ in self._flows[message.topic]:
-            outbox.produce(
-                topic=rows_topic,
-                value=message.value,
-                key=CONTROL_KEY,
-                headers=Sealed.headers(),
-                partition=message.partition,
-            )
+        for flow, rows_topic in self._flows[message.topic]:
+            for partition, seal in self._seals(rows_topic, message, sealed):
+                outbox.produce(
+                    topic=rows_topic,
+                    value=seal,
+                    key=CONTROL_KEY,
+                    headers=Sealed.headers(),
+                    partition=partition,
+                )
             if flow.stateful and sealed.scanned:
                 state.raise_floor(stores_of(flow), sealed.epoch)
+
+    def _seals(
+        self, rows_topic: str, message: Incoming, sealed: Sealed
+    ) -> Iterable[tuple[int, bytes]]:
+        """Where a seal goes: behind every row of its partition, so wherever these can lie."""
+        partitions = self._spread.get(rows_topic)
+        if partitions is None or partitions == sealed.of:
+            return [(message.partition, message.value or b"")]
+        return [
+            (number, sealed.spread(number, partitions).encode()) for number in range(partitions)
+        ]
 
     def _set_aside(self, message: Incoming, error: Exception, outbox: Outbox) -> None:
         reason = str(error) if isinstance(error, WireError) else f"{error}"

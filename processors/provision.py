@@ -83,11 +83,7 @@ def create_outputs(
             exact=False,
         ),
     ]
-    group = names.group(compiled.name)
-    for flow in compiled.flows:
-        changes = names.changes(flow.table)
-        partitions = inputs.partitions[changes]
-        rows = names.rows(flow.dataset.id)
+    for rows, (changes, partitions) in rows_partitions(compiled, inputs, names).items():
         _check_rows(rows, existing.get(rows), changes, partitions)
         specs.append(
             TopicSpec(
@@ -97,6 +93,10 @@ def create_outputs(
                 retention_ms=retention_ms,
             )
         )
+    group = names.group(compiled.name)
+    for flow in compiled.flows:
+        changes = names.changes(flow.table)
+        partitions = inputs.partitions[changes]
         if flow.stateful:
             specs.extend(
                 TopicSpec(
@@ -109,6 +109,19 @@ def create_outputs(
                 for store in (LIVE_STORE, TOMBSTONE_STORE)
             )
     ensure_topics(client, {spec.name: spec for spec in specs}.values())
+
+
+def rows_partitions(
+    compiled: CompiledTransform, inputs: Inputs, names: TopicNames
+) -> dict[str, tuple[str, int]]:
+    """By rows topic: the largest changes topic that feeds it, and the partitions of both."""
+    found: dict[str, tuple[str, int]] = {}
+    for flow in compiled.flows:
+        rows, changes = names.rows(flow.dataset.id), names.changes(flow.table)
+        largest = found.get(rows, ("", 0))[1]
+        if inputs.partitions[changes] > largest:
+            found[rows] = (changes, inputs.partitions[changes])
+    return found
 
 
 def _check_rows(rows: str, found: int | None, changes: str, partitions: int) -> None:

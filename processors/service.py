@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError, TailraceError
 from bridge.wire.kafka import KafkaConfig, unreachable
-from bridge.wire.schemas import register_schema
+from bridge.wire.schemas import read_schemas, register_schema
 from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
 from processors.application import ApplicationSettings, ProcessorApplication
@@ -29,7 +29,7 @@ from processors.folder import StateFolder
 from processors.pipeline import Pipeline
 from processors.positions import Positions
 from processors.progress import RUNNING, Progress
-from processors.provision import Inputs, create_outputs, find_inputs
+from processors.provision import Inputs, create_outputs, find_inputs, rows_partitions
 from processors.quix import (
     InvalidStoreChangelogOffset,
     KafkaBrokerUnavailableError,
@@ -126,8 +126,7 @@ class Processor:
             retention_ms=config.retention_ms,
         )
         check_revision(config.kafka, self.compiled, accept_change=config.accept_change)
-        for flow in self.compiled.flows:
-            register_schema(config.kafka, flow.schema)
+        self._register_schemas()
         base = Path(config.state_dir) / inputs.namespace_id / config.kafka.replica
         folder = StateFolder(base)
         with (
@@ -135,7 +134,7 @@ class Processor:
             _explained(f"transform {self.compiled.name}", self._remedy()),
         ):
             application = ProcessorApplication(self._settings(inputs, folder.path))
-            application.connect(Pipeline(self.compiled, self._names))
+            application.connect(self._pipeline(inputs))
             self._application = application
             self._progress.enter(RUNNING, time.monotonic())
             with _stopping(application, stop):
@@ -151,6 +150,27 @@ class Processor:
             logger.info("waiting", extra={"transform": self.compiled.name, "for": found})
             self._pause(stop, found, client)
         return None
+
+    def _register_schemas(self) -> None:
+        """Register the schemas as they begin; what others have found before is known already."""
+        kafka, known = self._config.kafka, None
+        for flow in self.compiled.flows:
+            if flow.unfolds:
+                known = read_schemas(kafka) if known is None else known
+                for schema in known.values():
+                    if schema.dataset == flow.dataset.id:
+                        flow.discovery.adopt(schema.columns)
+        for schema in {flow.schema for flow in self.compiled.flows}:
+            register_schema(kafka, schema)
+
+    def _pipeline(self, inputs: Inputs) -> Pipeline:
+        partitions = rows_partitions(self.compiled, inputs, self._names)
+        return Pipeline(
+            self.compiled,
+            self._names,
+            register=lambda schema: register_schema(self._config.kafka, schema),
+            spread={rows: count for rows, (_, count) in partitions.items()},
+        )
 
     def _pause(self, stop: threading.Event, missing: str, client: AdminClient) -> None:
         """Until the next log line is due, or what is missing has come."""

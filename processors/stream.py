@@ -47,6 +47,12 @@ class Stream:
                 remedy="Write Stream(source=DynamoDBSource(table_name=…))",
             )
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every table of the source; most have one."""
+        several = getattr(self.source, "table_names", None)
+        return tuple(several) if several else (self.source.table_name,)
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
