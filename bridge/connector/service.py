@@ -20,6 +20,7 @@ from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy
 from bridge.connector.tables import Table, TableSetup
 from bridge.connector.tasks import Feed
+from bridge.connector.view import CheckpointView
 from bridge.connector.worker import Worker, WorkerConfig
 from bridge.source import DynamoDBSource
 from bridge.wire.errors import ConfigurationError
@@ -150,6 +151,11 @@ class Connector:
                 return f"table {feed.table}: {feed.problem} for {now - feed.failing_since:.0f} s"
         problems = dict(worker.surveyor.problems)
         return next((f"table {name}: {text}" for name, text in problems.items()), None)
+
+    @property
+    def view(self) -> CheckpointView:
+        """What is committed, as this process has read it so far; before it runs, nothing."""
+        return CheckpointView() if self._worker is None else self._worker.view
 
     @property
     def buffered_bytes(self) -> int:
