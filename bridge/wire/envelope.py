@@ -15,6 +15,7 @@ Header `control` = `sealed`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +117,10 @@ def change_origin(change: Mapping[str, Any]) -> Origin:
     epoch, shard, addressee = part.get("epoch"), part.get("shard"), part.get("for")
     if not (isinstance(epoch, int) and isinstance(shard, str)):
         raise WireError("a change whose 'tailrace' part lacks epoch or shard")
-    return Origin(epoch, shard, addressee if isinstance(addressee, str) else None)
+    return _origin(epoch, shard, addressee if isinstance(addressee, str) else None)
+
+
+_origin = functools.lru_cache(maxsize=4096)(Origin)  # all changes of a shard have the same
 
 
 def change_version(change: Mapping[str, Any], origin: Origin) -> str:
@@ -151,6 +155,11 @@ def change_event_time(change: Mapping[str, Any]) -> str | None:
     seconds = change.get("dynamodb", {}).get("ApproximateCreationDateTime")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
+    return _utc_text(seconds)
+
+
+@functools.lru_cache(maxsize=4096)  # thousands of changes fall into one second
+def _utc_text(seconds: float) -> str | None:
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

@@ -22,7 +22,10 @@ def encode_version(epoch: int, sequence: int | str) -> str:
     Raises:
         WireError: the epoch or the sequence does not fit its digits.
     """
-    digits = str(int(sequence))
+    plain = sequence.__class__ is str and sequence.isdecimal() and sequence.isascii()  # type: ignore[union-attr]
+    digits = str(sequence if plain else int(sequence))
+    if len(digits) > SEQUENCE_DIGITS:
+        digits = str(int(digits))
     if not 0 < epoch <= _EPOCH_MAX:
         raise WireError(f"epoch {epoch} is outside 1..{_EPOCH_MAX}")
     if len(digits) > SEQUENCE_DIGITS or digits.startswith("-"):
