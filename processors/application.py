@@ -30,6 +30,7 @@ from processors.pipeline import Outbox, Pipeline, StoresOf
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE
 from processors.quix import Application, TopicManager
 from processors.state import Stores
+from processors.stores import QuixShelf, QuixStore
 
 Place = Callable[[str, Sequence[int]], Mapping[int, int]]
 Await = Callable[[str, int], None]
@@ -166,10 +167,12 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             def stores_of(flow: CompiledFlow) -> Stores:
                 prefix = flow.dataset.id.encode()
                 live, tombstones = (
-                    _QuixStore(checkpoint.get_store_transaction(stream_id, partition, name), prefix)
+                    checkpoint.get_store_transaction(stream_id, partition, name)
                     for name in (LIVE_STORE, TOMBSTONE_STORE)
                 )
-                return Stores(live, tombstones)
+                return Stores(
+                    QuixStore(live, prefix), QuixStore(tombstones, prefix), QuixShelf(live)
+                )
 
             return stores_of
 
@@ -310,21 +313,3 @@ def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
 
 def _never_suppress(*_: object) -> bool:
     return False
-
-
-class _QuixStore:
-    """A store's transaction of the open checkpoint, its keys under the dataset's prefix."""
-
-    def __init__(self, transaction: Any, prefix: bytes) -> None:
-        self._transaction = transaction
-        self._prefix = prefix
-
-    def get(self, key: bytes) -> bytes | None:
-        found: bytes | None = self._transaction.get_bytes(key, self._prefix)
-        return found
-
-    def set(self, key: bytes, value: bytes) -> None:
-        self._transaction.set_bytes(key, value, self._prefix)
-
-    def delete(self, key: bytes) -> None:
-        self._transaction.delete(key, self._prefix)

@@ -10,6 +10,9 @@ DEAD_LETTERS = Counter("tailrace_processor_dead_letters", "Changes set aside.", 
 STALE = Counter(
     "tailrace_processor_stale", "Changes older than what is known of their item.", ["transform"]
 )
+LATE = Counter(
+    "tailrace_processor_late", "Events that came after their window was put away.", ["transform"]
+)
 TYPE_MISMATCHES = Counter(
     "tailrace_processor_type_mismatches",
     "Attributes that had another type than their path says, by path.",

@@ -97,17 +97,29 @@ def create_outputs(
     for flow in compiled.flows:
         changes = names.changes(flow.table)
         partitions = inputs.partitions[changes]
-        if flow.stateful:
-            specs.extend(
+        read = [changes] if flow.stateful else []
+        if flow.keyed is not None:
+            contributions = names.contributions(flow.dataset.id)
+            read.append(contributions)
+            specs.append(
                 TopicSpec(
-                    name=changelog_topic(group, changes, store),
+                    name=contributions,
                     partitions=partitions,
                     replication=replication,
-                    compacted=True,
-                    settings={"min.compaction.lag.ms": "0"},
+                    retention_ms=retention_ms,
                 )
-                for store in (LIVE_STORE, TOMBSTONE_STORE)
             )
+        specs.extend(
+            TopicSpec(
+                name=changelog_topic(group, topic, store),
+                partitions=partitions,
+                replication=replication,
+                compacted=True,
+                settings={"min.compaction.lag.ms": "0"},
+            )
+            for topic in read
+            for store in (LIVE_STORE, TOMBSTONE_STORE)
+        )
     ensure_topics(client, {spec.name: spec for spec in specs}.values())
 
 

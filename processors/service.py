@@ -210,7 +210,7 @@ class Processor:
 
     def _remedy(self, topic: str | None = None) -> str:
         tables = self.compiled.tables()
-        named = [table for table in tables if topic in (None, self._names.changes(table))]
+        named = [table for table in tables if topic in (None, self._names.changes(table))] or tables
         return (
             f"Run: tailrace backfill {named[0]} --accept-gap processor:{self.compiled.name} "
             "and start again"

@@ -8,13 +8,13 @@ sealed epoch is a floor: whatever is older was settled by a complete scan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
-from bridge.wire.version import decode_version
+from bridge.wire.version import decode_version, epoch_floor
 
 FLOOR_KEY = b"floor"
 
@@ -31,13 +31,40 @@ class Store(Protocol):
     def delete(self, key: bytes) -> None:
         """Also where nothing is stored."""
 
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything there is, the checkpoint's own writes among it; in no order."""
+
+
+class OrderedStore(Store, Protocol):
+    """A store that also knows its keys' order."""
+
+    def edge(
+        self, begin: bytes, end: bytes, *, last: bool = False, but: bytes | None = None
+    ) -> tuple[bytes, bytes] | None:
+        """The first (or last) key in `begin <= key < end` other than `but`, with its value.
+
+        Costs one seek, and a look at what the open checkpoint changed in this store.
+        """
+
+
+class Shelf(Protocol):
+    """Stores of one flow in one partition, one per target key."""
+
+    def of(self, target_key: bytes) -> OrderedStore:
+        """Everything kept for one target key."""
+
+    @property
+    def own(self) -> OrderedStore:
+        """What the partition keeps for itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The two stores of one flow in one partition."""
+    """The stores of one flow in one partition; `shelf` holds what is kept by target key."""
 
     live: Store
     tombstones: Store
+    shelf: Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +132,31 @@ def raise_floor(stores: Stores, epoch: int) -> None:
     known = stores.live.get(FLOOR_KEY)
     if known is None or int(known) < epoch:
         stores.live.set(FLOOR_KEY, b"%d" % epoch)
+
+
+def settle(stores: Stores, epoch: int) -> Iterator[tuple[bytes, Live]]:
+    """A complete scan of `epoch` lies behind: forget what is older; the items it did not meet.
+
+    Those vanished from the source. Tombstones of older epochs go too: the floor keeps out whatever
+    they kept out. Costs one pass over the partition's state, as the scan itself did.
+    """
+    known = stores.live.get(FLOOR_KEY)
+    if known is not None and int(known) >= epoch:
+        return
+    floor = epoch_floor(epoch)
+    for key, value in stores.live.entries():
+        if key == FLOOR_KEY:
+            continue
+        live = Live.decode(value)
+        if live.version < floor:
+            stores.live.delete(key)
+            yield key, live
+    for key, removed_at in stores.tombstones.entries():
+        if removed_at.decode() < floor:
+            stores.tombstones.delete(key)
+
+
+def forget_vanished(stores: Stores, epoch: int) -> None:
+    """`settle` where the sink takes out the rows of vanished items by itself."""
+    for _ in settle(stores, epoch):
+        pass

@@ -181,7 +181,7 @@ class TransformDriver:
     def __init__(self, transform: Transform, *, state_dir: Path | None = None) -> None:
         self.compiled: CompiledTransform = compile_transform(transform)
         self.written: list[Written] = []
-        self._offset = 0
+        self._offset = self._read_back = 0
         # RocksDB waits for the disk when it opens and closes: memory makes a scenario quick.
         memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
         self._folder = tempfile.TemporaryDirectory(dir=memory) if state_dir is None else None
@@ -230,6 +230,17 @@ class TransformDriver:
             self._consumer.waiting.append(_Message(topic, self._offset, message))
             self._offset += 1
             self._application._process_message(self._composed)
+            self._hand_back()
+
+    def _hand_back(self) -> None:
+        """Process what the transform wrote for its own second step, as the broker would."""
+        while self._read_back < len(self.written):
+            message = self.written[self._read_back]
+            self._read_back += 1
+            if message.topic in self._consumer.topics:
+                sent = Sent(message.key or b"", message.value or b"", message.headers)
+                self._consumer.waiting.append(_Message(message.topic, self._read_back, sent))
+                self._application._process_message(self._composed)
 
     def commit(self) -> None:
         """A checkpoint, as every second in production."""

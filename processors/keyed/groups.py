@@ -29,7 +29,7 @@ from processors.keyed.aggregates import (
     tallied,
 )
 from processors.keyed.ordering import sortable, unsigned
-from processors.keyed.stores import OrderedStore
+from processors.state import OrderedStore
 
 Values = Sequence[Any]
 _GROUP = b"="

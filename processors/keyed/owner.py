@@ -21,10 +21,10 @@ from bridge.wire.version import decode_version, encode_version
 from processors.keyed.contribution import Contributed, Place
 from processors.keyed.groups import Groups
 from processors.keyed.plan import KeyedPlan
-from processors.keyed.stores import OrderedStore, Shelf
 from processors.keyed.windows import Windows
+from processors.state import OrderedStore, Shelf
 
-_STAMP, _FLOOR = b"stamp", b"floor"
+_STAMP, _SEALED, _FLOOR = b"stamp", b"sealed", b"floor"
 _Dropped = Literal["repeated", "stale", "late"]
 
 
@@ -122,15 +122,16 @@ class Owner:
         seen = b"seal|%d" % sealed.partition
         if int(own.get(seen) or 0) < sealed.epoch:
             own.set(seen, b"%d" % sealed.epoch)
-        floor = int(own.get(_FLOOR) or 0)
         complete = min(int(own.get(b"seal|%d" % number) or 0) for number in range(sealed.of))
-        if complete <= floor:
+        if complete <= int(own.get(_SEALED) or 0):
             return None
-        own.set(_FLOOR, b"%d" % complete)
+        own.set(_SEALED, b"%d" % complete)
+        if sealed.scanned:
+            own.set(_FLOOR, b"%d" % complete)
         stamp = Stamp.read(own)
         if stamp.epoch < complete:
             replace(stamp, epoch=complete).write(own)
-        return Sealed(sealed.table, complete, partition, partitions)
+        return Sealed(sealed.table, complete, partition, partitions, sealed.scanned)
 
     def _item(self, key: str, contributed: Contributed, shelf: Shelf, stamp: Stamp) -> Effect:
         item, store = contributed.item.encode(), shelf.of(key.encode())

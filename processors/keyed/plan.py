@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 
 from bridge.wire.attributes import canonical_binary, canonical_number
+from bridge.wire.errors import ConfigurationError
 from bridge.wire.schemas import Column
-from processors.keyed.aggregates import Aggregate
+from processors.keyed.aggregates import ARRIVALS, Aggregate
 from processors.keyed.windows import timestamp_text
 from processors.language import column_types
 from processors.language.runtime import UnfitValueError
+from processors.stream import Target
 
 WINDOW_START, WINDOW_END = "window_start", "window_end"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -60,6 +62,26 @@ class KeyedPlan:
     def key(self) -> tuple[str, ...]:
         """Names of the columns that identify a row."""
         return (*self.by, WINDOW_START) if self.window else tuple(self.by)
+
+    def unverified(self, on_event: Collection[str]) -> frozenset[str]:
+        """Columns nobody can say from the items alone: by arrival, or by what the event says.
+
+        `on_event` are the contributed values that describe the latest change.
+        """
+        return frozenset(
+            a.name
+            for a in self.aggregates
+            if a.function in ARRIVALS
+            or (a.argument is not None and self.arguments[a.argument] in on_event)
+        )
+
+    def described(self) -> list[str]:
+        """What is compared between two starts, beside the contributed columns."""
+        kind = "rows by" if not self.null_keys else "group by"
+        lines = [f"{kind} {', '.join(self.by)}"]
+        if self.window is not None:
+            lines.append(f"window of {self.window.size_ms} ms, grace {self.window.grace_ms} ms")
+        return [*lines, *(f"{a.name}: {a.spelled()}" for a in self.aggregates)]
 
     def keyed(
         self, rows: Sequence[Mapping[str, Any]], _keys: Mapping[str, Any], _dataset: str
@@ -152,3 +174,13 @@ def _milliseconds(value: Any) -> int:
     if not 0 <= found <= _LATEST_MS:
         raise ValueError("outside 1970 to 9999")
     return found
+
+
+def check_dataset(plan: KeyedPlan, dataset: Target, where: str) -> None:
+    """Raises: ConfigurationError: the dataset names another key than the chain."""
+    if dataset.key and set(dataset.key) != set(plan.key):
+        raise ConfigurationError(
+            f"key={list(dataset.key)}, the chain makes rows by {list(plan.key)}",
+            where=f"{where}, Dataset(id={dataset.id!r})",
+            remedy="Leave key= out: key_by, group_by and deduplicate say it",
+        )

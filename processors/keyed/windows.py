@@ -18,7 +18,7 @@ import orjson
 from bridge.wire.errors import ConfigurationError
 from processors.keyed.aggregates import ARRIVALS, EXTREMES, Aggregate, Tally, is_better, tallied
 from processors.keyed.ordering import unsigned
-from processors.keyed.stores import OrderedStore, Shelf
+from processors.state import OrderedStore, Shelf
 
 DEFAULT_GRACE = "24 hours"
 _UNITS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}

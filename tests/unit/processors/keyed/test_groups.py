@@ -111,7 +111,7 @@ def test_a_group_is_its_contributions_whatever_comes_late(steps):
             expected = reference(known)
             assert equal(changed.columns, expected)
     if not known:
-        assert store.entries == {}
+        assert store.kept == {}
 
 
 def equal(found, expected):
@@ -130,10 +130,10 @@ def test_a_sum_that_does_not_fit_changes_nothing():
     total = Aggregate("total", "sum", 0, "bigint", "bigint")
     groups, store = Groups([total]), MemoryStore()
     groups.put(store, b"i", "1", [[2**63 - 1]], 0)
-    before = dict(store.entries)
+    before = dict(store.kept)
     with pytest.raises(UnfitValueError, match="column total"):
         groups.put(store, b"j", "1", [[1]], 1)
-    assert store.entries == before
+    assert store.kept == before
 
 
 def test_an_order_is_searched_only_when_its_leader_goes():

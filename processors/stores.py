@@ -1,0 +1,88 @@
+"""Quix's stores as the pipeline sees them: reads that see the open checkpoint's own writes.
+
+Quix offers single keys only; what is needed in order, or whole, is put together from RocksDB and
+from what the checkpoint changed. Those private parts are pinned in tests/unit/processors.
+"""
+
+# ruff: noqa: SLF001 (pinned by a test)
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+SEPARATOR = b"|"
+_END = b"\xff"
+
+
+class QuixStore:
+    """A store's transaction of the open checkpoint, its keys under a prefix."""
+
+    def __init__(self, transaction: Any, prefix: bytes) -> None:
+        self._transaction = transaction
+        self._prefix = prefix
+
+    def get(self, key: bytes) -> bytes | None:
+        found: bytes | None = self._transaction.get_bytes(key, self._prefix)
+        return found
+
+    def set(self, key: bytes, value: bytes) -> None:
+        self._transaction.set_bytes(key, value, self._prefix)
+
+    def delete(self, key: bytes) -> None:
+        self._transaction.delete(key, self._prefix)
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything under the prefix; what is written meanwhile may or may not be among it."""
+        begin = self._prefix + SEPARATOR
+        cache = self._transaction._update_cache
+        changed = dict(cache.get_updates().get(self._prefix, {}))
+        for key, value in list(changed.items()):
+            yield key[len(begin) :], value
+        for key, value in self._transaction._partition.iter_items(begin, _above(begin)):
+            if key not in changed and key not in cache.get_deletes():
+                yield key[len(begin) :], value
+
+    def edge(
+        self, begin: bytes, end: bytes, *, last: bool = False, but: bytes | None = None
+    ) -> tuple[bytes, bytes] | None:
+        """See `processors.state.OrderedStore`."""
+        before = self._prefix + SEPARATOR
+        low, high = before + begin, before + end
+        hidden = before + but if but is not None else None
+        cache = self._transaction._update_cache
+        changed, deleted = cache.get_updates().get(self._prefix, {}), cache.get_deletes()
+        best = None
+        inside = [key for key in changed if low <= key < high and key != hidden]
+        if inside:
+            key = max(inside) if last else min(inside)
+            best = (key, changed[key])
+        for key, value in self._transaction._partition.iter_items(low, high, backwards=last):
+            if key in changed or key in deleted or key == hidden or not low <= key < high:
+                continue
+            if best is None or (key > best[0] if last else key < best[0]):
+                best = (key, value)
+            break
+        return (best[0][len(before) :], best[1]) if best is not None else None
+
+
+class QuixShelf:
+    """A store per target key, and the partition's own, within one transaction.
+
+    A target key is a whole JSON object, so none is the beginning of another, nor of `own`.
+    """
+
+    def __init__(self, transaction: Any) -> None:
+        self._transaction = transaction
+
+    def of(self, target_key: bytes) -> QuixStore:
+        """Everything kept for one target key."""
+        return QuixStore(self._transaction, target_key)
+
+    @property
+    def own(self) -> QuixStore:
+        """What the partition keeps for itself."""
+        return QuixStore(self._transaction, b"own")
+
+
+def _above(prefix: bytes) -> bytes:
+    return prefix + _END * 64
