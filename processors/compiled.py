@@ -111,7 +111,19 @@ class CompiledFlow:
             vanished = self._matched_before(change, name, old, keys)
             return Evaluation(vanished=vanished, item_key=item_key)
         rows = self._key.keyed(found, keys, self.dataset.id)
+        if self.keyed is not None:
+            rows = self.keyed.timed(rows, change)
         return Evaluation(rows=rows, vanished=not found, item_key=item_key)
+
+    def item_key(self, key: str) -> str:
+        """The `_key` of an item's own row, from the item's canonical key."""
+        return in_table(self._prefix, key)
+
+    def source_key(self, item_key: str) -> str | None:
+        """The item's canonical key from its `_key`, None if it is another table's."""
+        if not item_key.startswith(self._prefix):
+            return None
+        return item_key[len(self._prefix) : -1] if self._prefix else item_key
 
     def expected(self, item: Mapping[str, Any], key_names: Sequence[str]) -> list[Keyed]:
         """The rows of an item as a scan returns it (typed JSON), by target key.

@@ -35,6 +35,8 @@ from bridge.wire.schemas import Schema
 from bridge.wire.topics import TopicNames
 from processors import metrics, state
 from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+from processors.keyed.steps import KeyedFlows
+from processors.language.runtime import UnfitValueError
 from processors.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class Pipeline:
         self._spread = spread or {}
         self._registered: dict[int, tuple[Schema, str]] = {}
         self._flows: dict[str, list[tuple[CompiledFlow, str]]] = {}
+        self._keyed = KeyedFlows(compiled, names)
         for flow in compiled.flows:
             written = (flow, names.rows(flow.dataset.id))
             self._flows.setdefault(names.changes(flow.table), []).append(written)
@@ -121,9 +124,10 @@ class Pipeline:
 
     def topics(self) -> dict[str, bool]:
         """The topics it reads, and whether their flows keep state."""
-        return {
+        read = {
             topic: any(flow.stateful for flow, _ in flows) for topic, flows in self._flows.items()
         }
+        return read | dict.fromkeys(self._keyed.topics, True)
 
     def process_batch(
         self,
@@ -186,6 +190,9 @@ class Pipeline:
         self._count_mismatches()
 
     def _process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+        if message.topic in self._keyed.topics:
+            self._contributed(message, outbox, stores_of)
+            return
         self._changes.inc()
         try:
             if header(message.headers, "control") is not None:
@@ -210,6 +217,11 @@ class Pipeline:
             fingerprint = self._fingerprint(flow)
             writer = _Writer(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
             if not evaluation.applied:
+                continue
+            if flow.keyed is not None:
+                first = self._keyed.first(flow)
+                if not first.change(message, change, evaluation, outbox, stores_of(flow)):
+                    self._stale.inc()
                 continue
             if flow.stateful:
                 self._emit_remembering(writer, evaluation, stores_of(flow))
@@ -272,9 +284,24 @@ class Pipeline:
             state.remember(stores, item_key, state.Live(change.version, keys))
         self._count(writer)
 
+    def _contributed(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+        try:
+            written = self._keyed.contributed(message, outbox, stores_of)
+        except UnknownVersionError:
+            raise
+        except (WireError, UnfitValueError) as error:
+            self._set_aside(message, error, outbox)
+            self._keyed.pass_over(message, stores_of)
+            return
+        for operation, count in written.items():
+            self._rows[operation].inc(count)
+
     def _seal(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         sealed = Sealed.decode(message.value or b"")
         for flow, rows_topic in self._flows[message.topic]:
+            if flow.keyed is not None:
+                self._keyed.first(flow).seal(message, sealed, outbox, stores_of(flow))
+                continue
             for partition, seal in self._seals(rows_topic, message, sealed):
                 outbox.produce(
                     topic=rows_topic,
@@ -284,6 +311,7 @@ class Pipeline:
                     partition=partition,
                 )
             if flow.stateful and sealed.scanned:
+                state.forget_vanished(stores_of(flow), sealed.epoch)
                 state.raise_floor(stores_of(flow), sealed.epoch)
 
     def _seals(

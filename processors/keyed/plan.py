@@ -21,6 +21,7 @@ from processors.language.runtime import UnfitValueError
 from processors.stream import Target
 
 WINDOW_START, WINDOW_END = "window_start", "window_end"
+EVENT_MS = "\0event_ms"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _LATEST_MS = 253_402_300_799_000  # 9999-12-31
 _TAGS = {column_types.BINARY: "B", column_types.BOOLEAN: "BOOL"}
@@ -111,14 +112,22 @@ class KeyedPlan:
         """What a row contributes."""
         return [row[name] for name in self.arguments]
 
-    def at_ms(self, row: Mapping[str, Any], event_s: Any) -> int:
-        """When the event of a row happened, in ms since 1970.
+    def timed(
+        self, rows: Sequence[tuple[str, Any]], record: Mapping[str, Any]
+    ) -> tuple[tuple[str, Any], ...]:
+        """The rows of an event with its time in each, where a window needs it: `EVENT_MS`.
 
         Raises:
             UnfitValueError: nobody knows.
         """
+        if self.window is None:
+            return tuple(rows)
+        made_s = record["dynamodb"].get("ApproximateCreationDateTime")
+        return tuple((key, {**row, EVENT_MS: self._at_ms(row, made_s)}) for key, row in rows)
+
+    def _at_ms(self, row: Mapping[str, Any], made_s: Any) -> int:
         assert self.window is not None
-        value = event_s if self.window.on is None else row[self.window.on]
+        value = made_s if self.window.on is None else row[self.window.on]
         try:
             return _milliseconds(value)
         except (TypeError, ValueError, ArithmeticError, OverflowError):

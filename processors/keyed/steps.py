@@ -8,8 +8,8 @@ Second: contributions, by target key. They make rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.wire.envelope import (
     CONTROL_KEY,
@@ -21,20 +21,28 @@ from bridge.wire.envelope import (
     row_headers,
 )
 from bridge.wire.errors import WireError
+from bridge.wire.topics import TopicNames
 from bridge.wire.version import epoch_floor
 from processors import metrics, state
 from processors.keyed.contribution import Contributed, Place
 from processors.keyed.owner import Effect, Owner, rows_by_key
-from processors.keyed.plan import KeyedPlan
+from processors.keyed.plan import EVENT_MS, KeyedPlan
 from processors.state import Shelf
 
 if TYPE_CHECKING:
-    from processors.compiled import Evaluation
-    from processors.pipeline import Incoming, Outbox
+    from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+    from processors.pipeline import Incoming, Outbox, StoresOf
 
 
 # A target key, the values of rows under it, and when their event happened (ms since 1970).
 _Part = tuple[str, list[list[Any]], int | None]
+
+
+class Change(Protocol):
+    """The part of a decoded change that is used."""
+
+    record: Mapping[str, Any]
+    version: str
 
 
 class FirstStep:
@@ -51,25 +59,20 @@ class FirstStep:
 
     def change(
         self,
-        record: Mapping[str, Any],
-        version: str,
         message: Incoming,
-        *,
+        change: Change,
         evaluation: Evaluation,
-        stores: state.Stores,
         outbox: Outbox,
+        stores: state.Stores,
     ) -> bool:
-        """What a change causes; False where its item is known to be newer.
-
-        Raises:
-            UnfitValueError: an event without a time; nothing was written.
-        """
+        """What a change causes; False where its item is known to be newer."""
+        record, version = change.record, change.version
         item = evaluation.item_key.encode()
         memory = state.recall(stores, item)
         if memory.is_stale(version):
             return False
         event_time = change_event_time(record)
-        parts = self._parts(record, evaluation, memory)
+        parts = self._parts(evaluation, memory)
         for number, (key, rows, at_ms) in enumerate(parts):
             place = Place(message.partition, message.offset, number)
             part = Contributed(evaluation.item_key, version, rows, event_time, place, at_ms)
@@ -82,7 +85,7 @@ class FirstStep:
             state.remember(stores, item, state.Live(version, given))
         return True
 
-    def seal(self, sealed: Sealed, message: Incoming, stores: state.Stores, outbox: Outbox) -> None:
+    def seal(self, message: Incoming, sealed: Sealed, outbox: Outbox, stores: state.Stores) -> None:
         """Take back what vanished; then pass the seal on, behind it."""
         number = 0
         if sealed.scanned:
@@ -93,6 +96,7 @@ class FirstStep:
                     version = epoch_floor(sealed.epoch)
                     gone = Contributed(item.decode(), version, (), None, place)
                     self._send(outbox, key, gone)
+            state.raise_floor(stores, sealed.epoch)
         for partition in range(sealed.of):
             outbox.produce(
                 topic=self._topic,
@@ -102,15 +106,9 @@ class FirstStep:
                 partition=partition,
             )
 
-    def _parts(
-        self, record: Mapping[str, Any], evaluation: Evaluation, memory: state.Memory
-    ) -> list[_Part]:
+    def _parts(self, evaluation: Evaluation, memory: state.Memory) -> list[_Part]:
         if self._plan.window is not None:
-            seconds = record["dynamodb"].get("ApproximateCreationDateTime")
-            return [
-                (key, [self._plan.values(row)], self._plan.at_ms(row, seconds))
-                for key, row in evaluation.rows
-            ]
+            return [(key, [self._plan.values(row)], row[EVENT_MS]) for key, row in evaluation.rows]
         by_key = rows_by_key(self._plan, evaluation.rows)
         gone: list[_Part] = [(key, [], None) for key in memory.retracted(by_key)]
         return [*gone, *((key, rows, None) for key, rows in by_key.items())]
@@ -122,14 +120,6 @@ class FirstStep:
             key=key.encode(),
             headers=Contributed.headers(),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Rows a message of the second step caused, by operation."""
-
-    upserts: int = 0
-    deletes: int = 0
 
 
 class SecondStep:
@@ -150,16 +140,11 @@ class SecondStep:
         self._stale = metrics.STALE.labels(transform)
         self._late = metrics.LATE.labels(transform)
 
-    def process(self, message: Incoming, shelf: Shelf, outbox: Outbox) -> Outcome:
-        """All a message causes.
-
-        Raises:
-            UnknownVersionError: a newer release wrote it.
-            WireError, UnfitValueError: it can't be processed; `pass_over` follows.
-        """
+    def process(self, message: Incoming, shelf: Shelf, outbox: Outbox) -> dict[str, int]:
+        """See `KeyedFlows.contributed`."""
         if header(message.headers, "control") is not None:
             self._seal(Sealed.decode(message.value or b""), message, shelf, outbox)
-            return Outcome()
+            return {}
         if message.key is None or message.value is None:
             raise WireError("a contribution without a key or a value")
         contributed = Contributed.decode(message.value)
@@ -167,7 +152,7 @@ class SecondStep:
         self._count(effect)
         row = effect.row
         if row is None:
-            return Outcome()
+            return {}
         outbox.produce(
             topic=self._topic,
             value=encode_row(
@@ -181,10 +166,10 @@ class SecondStep:
             key=message.key,
             headers=self._headers(contributed),
         )
-        return Outcome(upserts=1) if row.columns is not None else Outcome(deletes=1)
+        return {"upsert" if row.columns is not None else "delete": 1}
 
     def pass_over(self, message: Incoming, shelf: Shelf) -> None:
-        """The message was set aside."""
+        """See `KeyedFlows.pass_over`."""
         try:
             contributed = Contributed.decode(message.value or b"")
         except WireError:
@@ -214,3 +199,42 @@ class SecondStep:
             self._late.inc()
         elif effect.dropped is not None:
             self._stale.inc()
+
+
+class KeyedFlows:
+    """Both steps of every keyed flow of a transform.
+
+    Args:
+        compiled: the transform.
+        names: the namespace's topics.
+    """
+
+    def __init__(self, compiled: CompiledTransform, names: TopicNames) -> None:
+        self._first: dict[int, FirstStep] = {}
+        self.topics: dict[str, tuple[CompiledFlow, SecondStep]] = {}
+        for flow in compiled.flows:
+            if flow.keyed is None:
+                continue
+            topic, rows = names.contributions(flow.dataset.id), names.rows(flow.dataset.id)
+            self._first[id(flow)] = FirstStep(flow.keyed, topic)
+            second = SecondStep(flow.keyed, compiled.name, rows, flow.schema.fingerprint)
+            self.topics[topic] = (flow, second)
+
+    def first(self, flow: CompiledFlow) -> FirstStep:
+        """What becomes of changes and seals of a keyed flow."""
+        return self._first[id(flow)]
+
+    def contributed(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> dict[str, int]:
+        """All a message of a contributions topic causes: how many rows by operation.
+
+        Raises:
+            UnknownVersionError: a newer release wrote it.
+            WireError, UnfitValueError: it can't be processed; `pass_over` follows.
+        """
+        flow, step = self.topics[message.topic]
+        return step.process(message, stores_of(flow).shelf, outbox)
+
+    def pass_over(self, message: Incoming, stores_of: StoresOf) -> None:
+        """A message was set aside: it was seen all the same."""
+        flow, step = self.topics[message.topic]
+        step.pass_over(message, stores_of(flow).shelf)
