@@ -183,6 +183,7 @@ class Segment:
     """
 
     KIND: ClassVar[str] = "segment"
+    addressee: ClassVar[None] = None
 
     table: str
     epoch: int
@@ -270,8 +271,7 @@ class SealedMark:
 class Request:
     """Somebody asks for a new snapshot of a table; `at_s` seconds since 1970.
 
-    `addressed_to` names the one transform it is for (see `addressed`); None is for all. The bytes
-    are the wire's, because a processor may ask too.
+    `addressed_to` names the one transform it is for, None is for all; see `addressed`.
     """
 
     KIND: ClassVar[str] = "request"
@@ -292,18 +292,16 @@ class Request:
     @classmethod
     def read(cls, parts: list[Any], values: Mapping[str, Any]) -> Request:
         """From key parts and values."""
-        addressee = values.get("for")
-        return cls(
-            table=parts[0], id=parts[1], addressed_to=addressee, **_known(cls, values)
-        )
+        given = {**_known(cls, values), "addressed_to": values.get("for")}
+        return cls(table=parts[0], id=parts[1], **given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressedScan:
     """A scan whose items only one transform takes; `id` is the request's that it answers.
 
-    It reads consistently and carries the epoch of the table's feed. There is one per transform:
-    the next one takes its place. `at_s` is when it was begun, seconds since 1970.
+    It carries the epoch of the table's feed. The next one for the transform takes its place.
+    `at_s` is when it was begun, seconds since 1970.
     """
 
     KIND: ClassVar[str] = "addressed"
@@ -350,11 +348,14 @@ class AddressedSegment:
     done: bool = False
     items: int = 0
 
+    @property
+    def addressee(self) -> str:
+        """The transform that takes its items."""
+        return self.transform
+
     def key(self) -> bytes:
         """Checkpoint key."""
-        return encode_key(
-            self.KIND, self.table, self.transform, self.id, self.epoch, self.index
-        )
+        return encode_key(self.KIND, self.table, self.transform, self.id, self.epoch, self.index)
 
     def value(self) -> bytes:
         """Checkpoint value."""

@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.connector.checkpoints import Gap, Generation, Record, SealedMark, Shard
+from bridge.connector.addressed import decide_addressed, requests_for_all
+from bridge.connector.checkpoints import (
+    AddressedScan,
+    Gap,
+    Generation,
+    Record,
+    SealedMark,
+    Shard,
+)
 from bridge.connector.pruning import KEEP_S, forget_listings
 from bridge.connector.shards import ShardState, drained, shard_state, shard_views, unlisted_parents
 from bridge.connector.view import CheckpointView
@@ -65,12 +73,14 @@ class TablePolicy:
 class Decision:
     """Records to commit to partition 0 in one transaction.
 
-    `forget` are keys to delete, written first; `seal` asks for the epoch's seals with them.
+    `forget` are keys to delete, written first; `seal` asks for the epoch's seals with them,
+    `complete` for those of addressed scans.
     """
 
     keep: tuple[Record, ...] = ()
     forget: tuple[bytes, ...] = ()
     seal: SealedMark | None = None
+    complete: tuple[AddressedScan, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -91,7 +101,13 @@ def decide(view: CheckpointView, policy: TablePolicy, survey: Survey, now_s: flo
     lost = _lost(view, policy, survey, now_s)
     seal = seal_due(view, generation)
     kept, forgotten = forget_listings(view, generation, survey.gone, now_s, policy.keep_s)
-    return Decision(keep=(*found, *lost, *kept), forget=tuple(forgotten), seal=seal)
+    addressed = decide_addressed(view, generation, survey.segments, now_s)
+    return Decision(
+        keep=(*found, *lost, *kept, *addressed.keep),
+        forget=(*forgotten, *addressed.forget),
+        seal=seal,
+        complete=addressed.complete,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +131,14 @@ def _beginning(
     if view.active_gaps(policy.table):
         # What the streams in between held is lost with the rest; the scan covers it.
         waited = now_s - generation.at_s >= REPAIR_INTERVAL_S or generation.reason != "gap"
-        if view.requests[policy.table]:
+        if requests_for_all(view, policy.table):
             return _Beginning("requested", latest, scans=True)
         return _Beginning("gap", latest, True) if policy.resnapshot_on_gap and waited else None
     if policy.snapshot != "never" and _finished(view, generation, survey):
         # Streams that were enabled and disabled again meanwhile are read too, without a scan.
         following = survey.following[0]
         return _Beginning("new stream", following, following == latest)
-    if view.requests[policy.table]:
+    if requests_for_all(view, policy.table):
         return _Beginning("requested", generation.arn, scans=True)
     return None
 
@@ -203,7 +219,12 @@ def scan_open(view: CheckpointView, generation: Generation, buckets: int) -> boo
     All bumps are committed, all known shards placed, and every position that is not an end carries
     the epoch: its owner saw, after the bump, that nothing of the shard was lost.
     """
-    if generation.segments == 0 or view.active_gaps(generation.table):
+    return generation.segments > 0 and readable(view, generation, buckets)
+
+
+def readable(view: CheckpointView, generation: Generation, buckets: int) -> bool:
+    """Whether a scan that carries the generation's epoch may read; see `scan_open`."""
+    if view.active_gaps(generation.table):
         return False
     arn, epoch = generation.arn, generation.epoch
     if any(view.bump(arn, bucket) < epoch for bucket in range(buckets)):

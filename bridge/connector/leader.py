@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bridge.connector import listing
@@ -252,13 +252,22 @@ def decision_messages(decision: Decision, checkpoints: str, changes: str, of: in
         Message(checkpoints, record.key(), record.value(), partition=NAMESPACE_PARTITION)
         for record in decision.keep
     ]
+    messages += [
+        Message(changes, CONTROL_KEY, seal.encode(), seal.partition, Sealed.headers())
+        for partition in range(of)
+        for seal in _seals(decision, partition, of)
+    ]
     if decision.seal is not None:
         seal = decision.seal
-        for partition in range(of):
-            value = Sealed(seal.table, seal.epoch, partition, of, seal.scanned).encode()
-            headers = Sealed.headers()
-            messages.append(Message(changes, CONTROL_KEY, value, partition, headers))
         messages.append(
             Message(checkpoints, seal.key(), seal.value(), partition=NAMESPACE_PARTITION)
         )
     return messages
+
+
+def _seals(decision: Decision, partition: int, of: int) -> Iterator[Sealed]:
+    if decision.seal is not None:
+        seal = decision.seal
+        yield Sealed(seal.table, seal.epoch, partition, of, seal.scanned)
+    for scan in decision.complete:
+        yield Sealed(scan.table, scan.epoch, partition, of, addressed_to=scan.transform)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bridge.connector.addressed import open_segments, running_scans
 from bridge.connector.backlog import Backlog
-from bridge.connector.checkpoints import Generation, Segment
-from bridge.connector.generation import scan_open
+from bridge.connector.checkpoints import AnyScan, AnySegment, Generation, Segment
+from bridge.connector.generation import readable, scan_open
 from bridge.connector.shards import ShardState, ShardView, shard_state, shard_views
 from bridge.connector.view import CheckpointView
 from bridge.wire.leases import bucket_of
@@ -48,8 +49,8 @@ class ScanSegment:
     """Read the segment on from where it is."""
 
     bucket: int
-    generation: Generation
-    segment: Segment
+    generation: AnyScan
+    segment: AnySegment
 
 
 Action = BumpEpoch | PlaceShard | ReadShard | ScanSegment
@@ -122,6 +123,8 @@ def plan_table(
             yield from _plan_shard(view, known, bucket)
     if scan_open(view, generation, buckets):
         yield from _plan_scan(view, generation, bumped, buckets)
+    if readable(view, generation, buckets):
+        yield from _plan_addressed(view, generation, bumped, buckets)
 
 
 def _plan_shard(view: CheckpointView, known: ShardView, bucket: int) -> Iterator[Action]:
@@ -151,3 +154,13 @@ def _plan_scan(
         )
         if bucket in owned and not segment.done:
             yield ScanSegment(bucket, generation, segment)
+
+
+def _plan_addressed(
+    view: CheckpointView, generation: Generation, owned: frozenset[int], buckets: int
+) -> Iterator[Action]:
+    for scan in running_scans(view, generation):
+        for segment in open_segments(view, scan):
+            bucket = segment_bucket(buckets, segment.index)
+            if bucket in owned:
+                yield ScanSegment(bucket, scan, segment)

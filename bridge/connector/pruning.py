@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Protocol
 
+from bridge.connector.addressed import outdated_segments
 from bridge.connector.checkpoints import Bump, Gap, Generation, Shard
 from bridge.connector.view import CheckpointView
 from bridge.wire.namespace import encode_key
@@ -120,6 +121,7 @@ def forget_progress(
         unlisted = name not in shards and position.ended and now_s - position.at_s >= keep_s
         if unlisted and owns.shard(arn, name):
             keys += [position.key(), _gap_key(table, arn, name)]
+    keys += [s.key() for s in outdated_segments(view, generation) if owns.segment(s.index)]
     for (of_table, epoch), segments in view.segments.items():
         if of_table == table and epoch < generation.epoch:
             keys += [s.key() for s in segments.values() if owns.segment(s.index)]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from bridge.connector.checkpoints import (
     KINDS,
+    AddressedScan,
+    AddressedSegment,
     Bump,
     Gap,
     Generation,
@@ -53,6 +55,12 @@ class CheckpointView:
         default_factory=lambda: defaultdict(dict)
     )
     parents: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    addressed: defaultdict[str, dict[str, AddressedScan]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    addressed_segments: defaultdict[tuple[str, str, str, int], dict[int, AddressedSegment]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
 
     def apply(self, key: bytes, value: bytes | None) -> bool:
         """Take one record; whether anything but the progress of a running shard changed.
@@ -84,6 +92,8 @@ class CheckpointView:
             case Segment():
                 self.segments[record.table, record.epoch][record.index] = record
                 return record.done
+            case AddressedSegment() | AddressedScan():
+                return self._keep_addressed(record)
             case Shard():
                 self._discover(record, listed=True)
             case Generation():
@@ -92,11 +102,23 @@ class CheckpointView:
                 self.bumps[record.arn][record.bucket] = record.epoch
             case Gap():
                 self.gaps[record.table][record.arn, record.shard] = record
-            case SealedMark():
-                self.sealed[record.table] = record.epoch
-            case Request():
-                self.requests[record.table][record.id] = record
+            case SealedMark() | Request():
+                self._keep_of_table(record)
         return True
+
+    def _keep_of_table(self, record: SealedMark | Request) -> None:
+        if isinstance(record, Request):
+            self.requests[record.table][record.id] = record
+        else:
+            self.sealed[record.table] = record.epoch
+
+    def _keep_addressed(self, record: AddressedSegment | AddressedScan) -> bool:
+        if isinstance(record, AddressedScan):
+            self.addressed[record.table][record.transform] = record
+            return True
+        scan = (record.table, record.transform, record.id, record.epoch)
+        self.addressed_segments[scan][record.index] = record
+        return record.done
 
     def _discover(self, shard: Shard, *, listed: bool = False) -> None:
         if listed:
@@ -114,6 +136,16 @@ class CheckpointView:
                 self._forget_listing(arn, shard)
             case Segment.KIND, [str(table), int(epoch), int(index)]:
                 self.segments[table, epoch].pop(index, None)
+            case AddressedScan.KIND, [str(table), str(transform)]:
+                self.addressed[table].pop(transform, None)
+            case AddressedSegment.KIND, [
+                str(table),
+                str(transform),
+                str(request),
+                int(epoch),
+                int(index),
+            ]:
+                self.addressed_segments[table, transform, request, epoch].pop(index, None)
             case Request.KIND, [str(table), str(request)]:
                 self.requests[table].pop(request, None)
             case Gap.KIND, [str(table), str(arn), str(shard)]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bridge.connector.checkpoints import AddressedSegment, AnySegment, Bump, Position
+from bridge.connector.checkpoints import AnySegment, Bump, Position
 from bridge.connector.records import Keyed
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers, stamp, stamp_record
@@ -99,18 +99,15 @@ class Composer:
             match work:
                 case ShardPage():
                     epoch = self.epochs[work.arn]
-                    yield from self._changes(work.table, work.arn, work.shard, epoch, work.records)
+                    tail = self._stamp(work.arn, work.shard, epoch)
+                    yield from self._changes(work.table, tail, work.records)
                     position = _position(work, epoch, now_s)
                     positions[position.key()] = position.value()
                 case SegmentPage():
                     segment = work.segment
                     name = f"segment-{segment.index}"
-                    addressee = (
-                        segment.transform if isinstance(segment, AddressedSegment) else None
-                    )
-                    yield from self._changes(
-                        segment.table, work.arn, name, segment.epoch, work.records, addressee
-                    )
+                    tail = self._stamp(work.arn, name, segment.epoch, segment.addressee)
+                    yield from self._changes(segment.table, tail, work.records)
                     positions[segment.key()] = segment.value()
                 case Marks():
                     yield from work.messages
@@ -123,19 +120,14 @@ class Composer:
         """A record in this bucket's own partition."""
         return Message(self.checkpoints, key, value, partition=self.bucket)
 
-    def _changes(
-        self,
-        table: str,
-        arn: str,
-        shard: str,
-        epoch: int,
-        records: Iterable[Keyed],
-        addressee: str | None = None,
-    ) -> Iterator[Message]:
+    def _stamp(self, arn: str, shard: str, epoch: int, addressee: str | None = None) -> bytes:
         known = (arn, shard, epoch, addressee)
         tail = self._stamps.get(known)
         if tail is None:
             tail = self._stamps[known] = stamp(epoch, shard, arn, addressee)
+        return tail
+
+    def _changes(self, table: str, tail: bytes, records: Iterable[Keyed]) -> Iterator[Message]:
         topic = self.changes[table]
         for keyed in records:
             if keyed.key is None:

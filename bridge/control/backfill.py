@@ -2,43 +2,55 @@
 
 Accepting a gap and asking for the snapshot go together, in this order: everything below the log's
 end of that moment is then covered by the snapshot that follows it.
+
+With `--for` only one transform takes the items. That fills in what its tables lack; it takes
+nothing out and changes no row that is as new, so it repairs no gap.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer
 
 from bridge.control.show import write_line
-from bridge.control.stages import needing
-from bridge.wire.errors import BrokerUnreachableError, ConfigurationError
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
+from bridge.wire.errors import ConfigurationError
+from bridge.wire.kafka import KafkaConfig, log_bounds
 from bridge.wire.namespace import NAMESPACE_PARTITION, GapAcceptance
+from bridge.wire.requests import request_backfill, write_record
 from bridge.wire.topics import TopicNames, admin, existing_topics
 
 if TYPE_CHECKING:
     from bridge.control.settings import Settings
 
 
-def run_backfill(settings: Settings, table: str, consumers: list[str]) -> None:
-    """Accept the gaps of these consumers, then request the snapshot.
+def run_backfill(
+    settings: Settings, table: str, consumers: list[str], transform: str | None = None
+) -> None:
+    """Accept the gaps of these consumers, then request the snapshot, for one transform or for all.
 
     Raises:
-        ConfigurationError: a consumer is not `processor:NAME` or `sink:NAME`, or a topic is absent.
+        ConfigurationError: a gap is to be accepted by a scan for one transform, a consumer is not
+            `processor:NAME` or `sink:NAME`, or a topic is absent.
         BrokerUnreachableError: Kafka does not answer.
     """
-    with needing("connector"):
-        from bridge.connector.requests import request_backfill
+    if transform is not None and consumers:
+        raise ConfigurationError(
+            "a scan for one transform repairs no gap: it can't tell which items vanished",
+            where="backfill --for",
+            remedy=f"Run: tailrace backfill {table} --accept-gap {consumers[0]}",
+        )
     kafka = settings.kafka_config()
     topics = [(consumer, _topic(kafka, table, consumer)) for consumer in consumers]
     accepted = [GapAcceptance(who, topic, _log_ends(kafka, topic)) for who, topic in topics]
     for acceptance in accepted:
-        _write(kafka, *acceptance.encode())
+        key, value = acceptance.encode()
+        _write(kafka, key, value)
         who = acceptance.consumer
         write_line(f"{who} may go on where {acceptance.topic} starts now; start it again")
-    request_backfill(kafka, table)
-    write_line(f"requested a new snapshot of {table}; the connector takes it from here")
+    request_backfill(kafka, table, addressed_to=transform)
+    what = "a new snapshot" if transform is None else f"a scan for {transform}"
+    write_line(f"requested {what} of {table}; the connector takes it from here")
 
 
 def _topic(kafka: KafkaConfig, table: str, consumer: str) -> str:
@@ -78,19 +90,4 @@ def _write(kafka: KafkaConfig, key: bytes, value: bytes) -> None:
             where="backfill",
             remedy="Start the connector once, or check TAILRACE_NAMESPACE",
         )
-    answers: list[object] = []
-    producer = Producer(kafka.producer(delivery_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)))
-    try:
-        producer.produce(
-            topic,
-            key=key,
-            value=value,
-            partition=NAMESPACE_PARTITION,
-            on_delivery=lambda error, _message: answers.append(error),
-        )
-        producer.flush(REQUEST_TIMEOUT_S * 1.5)
-    except KafkaException as error:
-        raise unreachable(error, f"writing to {topic}") from error
-    if answers != [None]:
-        cause = str(answers[0]) if answers else "not acknowledged in time"
-        raise BrokerUnreachableError(cause, where=f"writing to {topic}")
+    write_record(kafka, topic, key, value, partition=NAMESPACE_PARTITION)

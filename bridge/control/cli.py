@@ -137,11 +137,15 @@ def backfill(
             help="processor:TRANSFORM or sink:DATASET may go on where its log starts now.",
         ),
     ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TRANSFORM", help="Only this transform takes the items."),
+    ] = None,
 ) -> None:
     """Ask the connector for a new snapshot of a table; it repairs a GAP."""
     from bridge.control.backfill import run_backfill
 
-    run_backfill(command_settings("backfill"), table, accept_gap or [])
+    run_backfill(command_settings("backfill"), table, accept_gap or [], transform)
 
 
 def _done(clean: bool) -> None:

@@ -212,6 +212,7 @@ class Sealed:
     partition: int
     of: int
     scanned: bool = True
+    addressed_to: str | None = None
 
     def encode(self) -> bytes:
         """The record's value."""
@@ -225,6 +226,7 @@ class Sealed:
                     "partition": self.partition,
                     "of": self.of,
                     **({} if self.scanned else {"scanned": False}),
+                    **({} if self.addressed_to is None else {"for": self.addressed_to}),
                 }
             }
         )
@@ -257,12 +259,14 @@ class Sealed:
             check_wire_version(part["v"], "control record")
             if part["control"] != "sealed":
                 raise WireError(f"unknown control record {str(part['control'])[:40]!r}")
+            addressee = part.get("for")
             return cls(
                 str(part["table"]),
                 int(part["epoch"]),
                 int(part["partition"]),
                 int(part["of"]),
                 bool(part.get("scanned", True)),
+                None if addressee is None else str(addressee),
             )
         except (KeyError, TypeError, ValueError):
             raise WireError("malformed control record") from None

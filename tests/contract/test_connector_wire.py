@@ -17,6 +17,8 @@ from botocore.config import Config
 
 from bridge.connector.calls import Endpoint, RawClient
 from bridge.connector.checkpoints import (
+    AddressedScan,
+    AddressedSegment,
     Bump,
     Gap,
     Generation,
@@ -81,6 +83,25 @@ RECORDS: dict[str, Record] = {
     "sealed": SealedMark(table="orders", epoch=1763907400),
     "sealed_unscanned": SealedMark(table="orders", epoch=1763907400, scanned=False),
     "request": Request(table="orders", id="0123", at_s=1763907404),
+    "request_addressed": Request(table="orders", id="0123", at_s=1763907404, addressed_to="lines"),
+    "addressed": AddressedScan(
+        table="orders",
+        transform="lines",
+        id="0123",
+        epoch=1763907400,
+        arn=ARN,
+        segments=8,
+        at_s=1763907404,
+    ),
+    "addressed_segment": AddressedSegment(
+        table="orders",
+        transform="lines",
+        id="0123",
+        epoch=1763907400,
+        index=2,
+        start='{"id":{"S":"a"}}',
+        items=41,
+    ),
 }
 
 
@@ -189,6 +210,28 @@ def test_the_raw_path_reads_what_boto3_reads(world: tuple[World, str]) -> None:
         if theirs["Records"]:
             assert page.last == theirs["Records"][-1]["dynamodb"]["SequenceNumber"]
     assert compared == fake.history.count("orders")
+    raw.close()
+
+
+def test_a_change_by_time_to_live_is_what_the_golden_file_holds(
+    world: tuple[World, str],
+) -> None:
+    fake, endpoint = world
+    _, _, raw, _ = clients(endpoint)
+    fake.expire("orders", {"id": {"N": "1"}, "at": {"B": "AA=="}})
+    found = []
+    for shard in fake.open_shards("orders"):
+        ask = {"StreamArn": fake.stream_arn("orders"), "ShardId": shard}
+        ask["ShardIteratorType"] = "TRIM_HORIZON"
+        iterator = orjson.loads(raw.call("GetShardIterator", ask))["ShardIterator"]
+        page = decode_records(
+            raw.call("GetRecords", {"ShardIterator": iterator}), HashKey("id"), None
+        )
+        found += [k.record for k in page.records if b"userIdentity" in k.record]
+    (record,) = found
+    golden = (GOLDEN.parent / "streams" / "user_identity.json").read_bytes().strip()
+    assert golden in record
+    assert b"PrincipalId" not in record
     raw.close()
 
 

@@ -59,6 +59,7 @@ def written() -> dict[str, bytes]:
         "change_addressed.json": stamp_record(scanned, stamp(7, "segment-0", ARN, "lines")),
         "sealed.json": Sealed("orders", 1763907400, 3, 4).encode(),
         "sealed_unscanned.json": Sealed("orders", 1763907400, 3, 4, scanned=False).encode(),
+        "sealed_addressed.json": Sealed("orders", 7, 3, 4, addressed_to="lines").encode(),
         "sealed_headers.json": _headers(Sealed.headers()),
         "row.json": encode_row(
             key=KEYS.decode(),
@@ -105,6 +106,8 @@ def test_what_was_written_is_still_understood():
     assert change_origin(addressed).addressed_to == "lines"
     sealed = Sealed.decode((GOLDEN / "sealed.json").read_bytes())
     assert sealed == Sealed("orders", 1763907400, 3, 4)
+    addressed = Sealed.decode((GOLDEN / "sealed_addressed.json").read_bytes())
+    assert addressed == Sealed("orders", 7, 3, 4, addressed_to="lines")
     assert Schema.decode((GOLDEN / "schema.json").read_bytes()) == SCHEMA
     headers = orjson.loads((GOLDEN / "dead_letter_headers.json").read_bytes())
     assert DeadLetter.from_headers([(name, value) for name, value in headers]) == LETTER

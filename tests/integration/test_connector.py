@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.connector.requests import request_backfill
+from bridge.connector import service, worker
+from bridge.connector.generation import TablePolicy
 from bridge.source import DynamoDBSource
 from bridge.wire.errors import ConfigurationError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.namespace import read_namespace
+from bridge.wire.requests import request_backfill
 from bridge.wire.version import epoch_floor
 from tests.fakes.dynamodb import FakeDynamoDB, World
 from tests.fault import lab
@@ -295,3 +297,35 @@ def test_the_items_alone_are_read_once_without_a_stream_and_again_when_asked(
     assert len(lab.replay(topic, epoch_floor(newest))) == 29
     assert "DescribeStream" not in world.calls
     assert "UpdateTable" not in world.calls
+
+
+def test_checkpoints_forget_shards_that_are_gone(
+    world: World, kafka: KafkaConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PRUNE_INTERVAL_S", 0.2)
+    monkeypatch.setattr(
+        service, "_policy", lambda source: TablePolicy(table=source.table_name, keep_s=0.0)
+    )
+    world.create_table("orders", shards=2)
+    with lab.Running(lab.config(kafka, "orders")) as running:
+        for value in range(5):
+            put_many(world, "orders", 20, value)
+            lab.await_history(kafka, world.history, "orders")
+            world.rotate_all("orders")
+        put_many(world, "orders", 20, 9)
+        lab.await_history(kafka, world.history, "orders")
+        view, arn = running.connector.view, world.stream_arn("orders")
+        wait_until(
+            lambda: sum(p.ended for p in view.positions[arn].values()) == 10,
+            timeout_s=20,
+            what="the ends",
+        )
+        for shard in world.shards("orders"):
+            if shard.closed_s is not None:
+                world.drop_shard(shard.id)
+        wait_until(lambda: len(view.positions[arn]) == 2, timeout_s=30, what="the pruning")
+        assert running.connector.health() is None
+    with lab.Running(lab.config(kafka, "orders")) as running:
+        put_many(world, "orders", 20, 10)
+        lab.await_history(kafka, world.history, "orders")
+        assert running.connector.health() is None
