@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bridge.wire.errors import ConfigurationError
@@ -14,10 +15,12 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamoDBSource:
-    """A DynamoDB table whose every change is wanted, in order.
+    """A DynamoDB table whose every change is wanted, in order; or several tables alike.
 
     Args:
         table_name: the table's name, 3 to 255 of `A-Z a-z 0-9 _ . -`.
+        table_names: several names instead of the one: tables of the same kind in one region, one
+            per customer for example, whose rows come together as of one stream.
         region: its AWS region, e.g. `us-west-2`; None takes botocore's.
         stream_enabled: the table's stream is expected to be on (NEW_AND_OLD_IMAGES). `demo` and
             `dev` turn a missing stream on; `run connector` only with `TAILRACE_ENABLE_STREAMS=1`.
@@ -31,19 +34,15 @@ class DynamoDBSource:
         ConfigurationError: a value is not one of these.
     """
 
-    table_name: str
+    table_name: str = ""
+    table_names: Sequence[str] = ()
     region: str | None = None
     stream_enabled: bool = True
     snapshot: Literal["initial", "never", "only"] = "initial"
     on_gap: Literal["stop", "resnapshot"] = "stop"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.table_name, str) and _TABLE_NAME.fullmatch(self.table_name)):
-            raise ConfigurationError(
-                f"{self.table_name!r} is not the name of a DynamoDB table",
-                where="DynamoDBSource(table_name=…)",
-                remedy="Use 3 to 255 of the characters A-Z a-z 0-9 _ . -",
-            )
+        self._check_names()
         for name, allowed in (
             ("snapshot", ("initial", "never", "only")),
             ("on_gap", ("stop", "resnapshot")),
@@ -54,3 +53,42 @@ class DynamoDBSource:
                     where=f"DynamoDBSource(table_name={self.table_name!r})",
                     remedy=f"Use one of {', '.join(allowed)}",
                 )
+
+    @property
+    def each(self) -> tuple[DynamoDBSource, ...]:
+        """The declaration of each table by itself."""
+        if not self.table_names:
+            return (self,)
+        return tuple(replace(self, table_name=name, table_names=()) for name in self.table_names)
+
+    def _check_names(self) -> None:
+        several = self.table_names
+        if isinstance(several, str) or not isinstance(several, Sequence):
+            raise ConfigurationError(
+                f"table_names={several!r}",
+                where="DynamoDBSource(table_names=…)",
+                remedy='Write a list of names, table_names=["orders_eu", "orders_us"]',
+            )
+        # A table_name beside the list is its first: what `replace` and equality see of it.
+        first = several[0] if several else self.table_name
+        if self.table_name not in ("", first):
+            raise ConfigurationError(
+                "table_name and table_names are both given",
+                where=f"DynamoDBSource(table_name={self.table_name!r})",
+                remedy="Put all of them into table_names",
+            )
+        for name in several or (self.table_name,):
+            if not (isinstance(name, str) and _TABLE_NAME.fullmatch(name)):
+                raise ConfigurationError(
+                    f"{name!r} is not the name of a DynamoDB table",
+                    where="DynamoDBSource(table_name=…)",
+                    remedy="Use 3 to 255 of the characters A-Z a-z 0-9 _ . -",
+                )
+        if len(set(several)) != len(several):
+            raise ConfigurationError(
+                "a table is named twice",
+                where="DynamoDBSource(table_names=…)",
+                remedy="Name each DynamoDB table once",
+            )
+        object.__setattr__(self, "table_name", first)
+        object.__setattr__(self, "table_names", tuple(several))

@@ -32,6 +32,7 @@ class _Part(msgspec.Struct, gc=False):
 
 class _Record(msgspec.Struct, gc=False):
     dynamodb: _Part
+    identity: msgspec.Raw = msgspec.field(default=_NULL, name="userIdentity")
 
 
 class _Capacity(msgspec.Struct, gc=False):
@@ -141,8 +142,11 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
     for raw in answer.Records or ():
         record = bytes(raw)
         try:
-            part = _decode_record(record).dynamodb
+            whole = _decode_record(record)
+            part = whole.dynamodb
             sequence, creation_s = part.SequenceNumber, part.ApproximateCreationDateTime
+            if whole.identity is not _NULL:
+                record = _standard_identity(record, bytes(whole.identity))
             keyed = Keyed(hash_key.of(bytes(part.Keys)), record)
         except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
             keyed, sequence, creation_s = _decode_slowly(record, hash_key.name)
@@ -158,6 +162,21 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
         page.newest_s = creation_s or page.newest_s
         page.records.append(keyed)
     return page
+
+
+def _standard_identity(record: bytes, identity: bytes) -> bytes:
+    """The record with who changed it, time to live for one, spelled as in the standard format.
+
+    The Streams API writes `PrincipalId` and `Type`, Lambda's events `principalId` and `type`. The
+    same bytes can't be part of an image, where a member is never plain text.
+    Source: Identity in both the Amazon DynamoDB Streams API Reference and AWS Lambda's event.
+    """
+    found = orjson.loads(identity)
+    if not isinstance(found, dict) or not found:
+        return record
+    small = {name[:1].lower() + name[1:]: value for name, value in found.items()}
+    order = {name: small[name] for name in ("type", "principalId") if name in small}
+    return record.replace(identity, orjson.dumps(order | small))
 
 
 def _decode_slowly(record: bytes, hash_name: str) -> tuple[Keyed, str, float]:

@@ -120,6 +120,30 @@ def test_a_scan_without_a_last_key_is_at_its_end(last: bytes) -> None:
     assert page.next_start is None
 
 
+@pytest.mark.parametrize("gap", ["", " "])
+def test_who_expired_an_item_is_spelled_as_lambda_does(gap: str) -> None:
+    theirs = f'{{"PrincipalId":{gap}"dynamodb.amazonaws.com","Type":{gap}"Service"}}'
+    image = '{"m":{"M":{"PrincipalId":{"S":"x"},"Type":{"S":"Service"}}}}'
+    record = (
+        '{"eventName":"REMOVE","dynamodb":{"Keys":{"id":{"S":"a"}},"SequenceNumber":"7",'
+        f'"OldImage":{image}}},"userIdentity":{gap}{theirs}}}'
+    )
+    body = f'{{"Records":[{record}],"NextShardIterator":"x"}}'.encode()
+    (keyed,) = decode_records(body, HashKey("id"), None).records
+    ours = '{"type":"Service","principalId":"dynamodb.amazonaws.com"}'
+    assert keyed.record.decode() == record.replace(theirs, ours)
+
+
+def test_a_standard_or_an_empty_identity_stays_as_it_is() -> None:
+    for identity in ('{"type":"Service","principalId":"dynamodb.amazonaws.com"}', "null", "{}"):
+        record = (
+            '{"dynamodb":{"Keys":{"id":{"S":"a"}},"SequenceNumber":"7"},'
+            f'"userIdentity":{identity}}}'
+        )
+        (keyed,) = decode_records(f'{{"Records":[{record}]}}'.encode(), HashKey("id"), None).records
+        assert keyed.record.decode() == record
+
+
 def test_a_scanned_item_without_its_keys_is_kept_whole() -> None:
     page = decode_scan(b'{"Items":[{"id":{"S":"a"}}]}', IDENTITY, 0)
     assert page.records[0].key is None
