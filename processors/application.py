@@ -26,9 +26,10 @@ from bridge.wire.errors import FencedError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
 from processors.batches import Batches
 from processors.compiled import CompiledFlow
+from processors.outbox import ClientOutbox
 from processors.pipeline import Outbox, Pipeline, StoresOf
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE
-from processors.quix import Application, TopicManager
+from processors.quix import Application, InternalProducer, TopicManager
 from processors.state import Stores
 from processors.stores import QuixShelf, QuixStore
 
@@ -155,8 +156,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         return handle
 
     def _outbox(self) -> Outbox:
-        outbox: Outbox = self._processing_context.producer
-        return outbox
+        producer: Outbox = self._processing_context.producer
+        return ClientOutbox(producer) if isinstance(producer, InternalProducer) else producer
 
     def _stores(self, stream_id: str) -> StoresOfPartition:
         context = self._processing_context

@@ -10,6 +10,7 @@ import warnings
 with warnings.catch_warnings(record=True):
     from quixstreams import Application
     from quixstreams.exceptions import PartitionAssignmentError, QuixException
+    from quixstreams.internal_producer import InternalProducer
     from quixstreams.kafka.consumer import raise_for_msg_error
     from quixstreams.kafka.exceptions import (
         KafkaBrokerUnavailableError,
@@ -22,6 +23,7 @@ with warnings.catch_warnings(record=True):
 
 __all__ = [
     "Application",
+    "InternalProducer",
     "InvalidStoreChangelogOffset",
     "KafkaBrokerUnavailableError",
     "KafkaConsumerException",

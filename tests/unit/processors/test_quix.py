@@ -8,6 +8,8 @@ import quixstreams
 from quixstreams.checkpointing.checkpoint import Checkpoint
 from quixstreams.internal_consumer import InternalConsumer
 from quixstreams.internal_producer import InternalProducer
+from quixstreams.kafka.consumer import BaseConsumer
+from quixstreams.kafka.producer import Producer
 from quixstreams.models.topics import TopicManager
 from quixstreams.processing import ProcessingContext
 from quixstreams.state import StateStoreManager
@@ -16,6 +18,7 @@ from quixstreams.state.rocksdb.transaction import RocksDBPartitionTransaction
 from bridge.wire.errors import FencedError
 from bridge.wire.kafka import KafkaConfig
 from processors.application import ApplicationSettings, ProcessorApplication
+from processors.outbox import ClientOutbox
 from processors.provision import LIVE_STORE, changelog_topic
 from processors.quix import Application
 
@@ -39,6 +42,10 @@ def test_the_version_is_the_one_these_tests_were_written_for():
         (Application._assign_partitions, ["self", "topic_partitions"]),
         (Application._process_message, ["self", "dataframe_composed"]),
         (Application._setup_signal_handlers, ["self"]),
+        (Application._on_revoke, ["self", "_", "topic_partitions"]),
+        (BaseConsumer.consume, ["self", "num_messages", "timeout"]),
+        (BaseConsumer.seek, ["self", "partition"]),
+        (ProcessingContext.commit_checkpoint, ["self", "force", "revoking"]),
         (ProcessingContext.store_offset, ["self", "topic", "partition", "offset"]),
         (InternalProducer.commit_transaction, ["self", "positions", "group_metadata", "timeout"]),
         (
@@ -66,9 +73,31 @@ def test_partitions_are_assigned_as_given_before_anything_is_recovered():
     assert body.index("self._consumer.assign(") < body.index("on_partition_assign(")
 
 
-def test_a_message_counts_as_passed_only_after_its_offset_is_stored():
+def test_the_turn_we_replace_does_what_ours_does():
     body = source(Application._process_message)
-    assert body.index("store_offset(") < body.index("self._on_message_processed(")
+    did = ["self._producer.poll(", "self._consumer.poll_row(", ".store_offset("]
+    assert [step for step in did if step in body] == did
+    assert body.index("store_offset(") < body.index("self._producer._broker_available()")
+    assert "self._consumer._broker_available()" in body
+    assert "while run_tracker.running:" in (loop := source(Application._run_dataframe))
+    assert loop.index("state_manager.do_recovery()") < loop.index("process_message(datafr")
+    assert loop.index("process_message(datafr") < loop.index(".commit_checkpoint()")
+
+
+def test_rows_go_to_the_client_under_quixs_producer(tmp_path):
+    application = ProcessorApplication(settings(tmp_path))
+    assert isinstance(application._outbox(), ClientOutbox)
+    assert isinstance(application._producer._producer, Producer)
+    made = source(Producer._producer.fget)
+    assert "ConfluentProducer(self._producer_config)" in made
+    assert "self._inner_producer.init_transactions()" in made
+    # No delivery is reported for messages that do not ask for it themselves.
+    assert "on_delivery" not in application._producer._producer._producer_config
+
+
+def test_nothing_but_the_wrapper_learns_changelog_offsets():
+    assert "produced_offsets = self._producer.offsets" in source(Checkpoint.commit)
+    assert "self._tp_offsets[(topic, partition)] = offset" in source(InternalProducer._on_delivery)
 
 
 def test_the_loop_looks_the_private_methods_up_on_the_instance():

@@ -1,0 +1,57 @@
+"""Rows into the open transaction by the Kafka client's own call.
+
+Quix's wrapper polls after every message and lets Python see every delivery. Neither is needed: the
+turn of the loop polls, and a message that could not be delivered makes the commit of its
+transaction fail. Changelogs still go through the wrapper, which learns their offsets so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.wire.envelope import Headers
+
+_ANY_PARTITION = -1
+# As long as Quix would wait for room: ten times, and then fail.
+_WAIT_S = 30.0
+_ATTEMPTS = 10
+
+
+class ClientOutbox:
+    """The producer under an application's transactions; made when it is first needed.
+
+    Args:
+        producer: Quix's InternalProducer of an exactly-once application.
+    """
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._client: Any = None
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Part of the open transaction; waits while the client's buffer is full.
+
+        Raises:
+            BufferError: it stays full.
+            KafkaException: the client was fenced, or refuses the message.
+        """
+        client = self._client
+        if client is None:
+            client = self._client = self._producer._producer._producer  # noqa: SLF001
+        place = _ANY_PARTITION if partition is None else partition
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                client.produce(topic, value, key, place, headers=headers or [])
+            except BufferError:
+                if attempt == _ATTEMPTS:
+                    raise
+                client.poll(_WAIT_S)
+            else:
+                return
