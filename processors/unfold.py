@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bridge.wire.discovered import Taken, assign
+from bridge.wire.discovered import ATTRIBUTE_TYPES, Taken, assign
 from bridge.wire.schemas import Column, Schema
-from processors.language import column_types, nodes, runtime
+from processors.language import nodes, runtime
 from processors.language.runtime import UnfitValueError
 from processors.naming import kept_stem
 
@@ -52,7 +52,7 @@ class Discovery:
     def adopt(self, columns: Iterable[Column]) -> None:
         """Know what others have found: columns of a schema that is registered, or of the table."""
         for column in columns:
-            known = column.type == column_types.ATTRIBUTE_TYPES.get(column.tag)
+            known = column.type == ATTRIBUTE_TYPES.get(column.tag)
             if known and column.name.lower() not in self._taken:
                 self._add(column)
         self._refresh()
@@ -63,7 +63,7 @@ class Discovery:
         Raises:
             UnfitValueError: there is no name left for it, or there are too many columns.
         """
-        kind = column_types.ATTRIBUTE_TYPES[tag]
+        kind = ATTRIBUTE_TYPES[tag]
         name = assign(stem, tag, kind, self._taken)
         if name is None:
             raise UnfitValueError(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from bridge.wire.discovered import Taken, assign, by_name, stem_of_column
+from bridge.wire.discovered import ATTRIBUTE_TYPES, Taken, assign, by_name, stem_of_column
 from bridge.wire.envelope import RESERVED_COLUMNS
 from bridge.wire.errors import UnknownVersionError
 from bridge.wire.schemas import Column, Schema
@@ -93,9 +93,13 @@ def clashing_columns(schema: Schema, table: pa.Schema) -> dict[str, str]:
     return clashing
 
 
-def found_columns(table: pa.Schema) -> list[tuple[str, str]]:
-    """Name and tag of every column of the table that was found in items, not declared."""
-    return [(column.name, column.tag) for column in _taken(table).values() if column.tag]
+def found_columns(table: pa.Schema) -> list[Column]:
+    """The columns of the table that were found in items, not declared."""
+    return [
+        Column(column.name, ATTRIBUTE_TYPES[column.tag], column.tag)
+        for column in _taken(table).values()
+        if column.tag in ATTRIBUTE_TYPES
+    ]
 
 
 def _taken(fields: Iterable[pa.Field]) -> dict[str, Taken]:

@@ -184,7 +184,7 @@ class Demo:
         deadline_s = self._clock() + _DRAIN_TIMEOUT_S
         passing = Passing(
             self._settings.kafka_config(),
-            table=self._source.table_name,
+            tables=[self._source.table_name],
             transform=self._plan.only.name,
             dataset=self._plan.feeds[0].dataset.id,
         )

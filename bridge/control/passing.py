@@ -7,7 +7,7 @@ between hold markers of transactions too, so what counts is that nothing is left
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -26,16 +26,18 @@ class Passing:
 
     Args:
         kafka: where.
-        table: the source's name.
+        tables: the sources' names.
         transform: the processor's.
         dataset: the sink's.
     """
 
-    def __init__(self, kafka: KafkaConfig, *, table: str, transform: str, dataset: str) -> None:
+    def __init__(
+        self, kafka: KafkaConfig, *, tables: Sequence[str], transform: str, dataset: str
+    ) -> None:
         names = TopicNames(kafka.namespace)
         self._kafka = kafka
         self._steps = (
-            (names.changes(table), names.group(transform), "the processor"),
+            *((names.changes(table), names.group(transform), "the processor") for table in tables),
             (names.rows(dataset), names.group(f"sink.{dataset}"), "the sink"),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,11 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One dataset: the compiled flow that fills it and the table it comes from."""
+    """One dataset: the compiled flow that fills it and the table it comes from.
+
+    Where several tables feed it, `others` has the flows of the others.
+    """
 
     flow: CompiledFlow
     dataset: Dataset
     source: DynamoDBSource
+    others: tuple[Feed, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Feed, ...]:
+        """Itself and the others: one per table."""
+        return (self, *self.others)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables it comes from."""
+        return tuple(part.flow.table for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +56,14 @@ class Plan:
         found: dict[str, DynamoDBSource] = {}
         for transform in self.transforms:
             for entry in transform.inputs.values():
-                source: Any = entry.stream.source
-                if found.setdefault(source.table_name, source) != source:
-                    raise ConfigurationError(
-                        f"table {source.table_name!r} is declared in two different ways",
-                        where=str(self.path),
-                        remedy="Give it one DynamoDBSource and use that everywhere",
-                    )
+                declared: Any = entry.stream.source
+                for source in declared.each:
+                    if found.setdefault(source.table_name, source) != source:
+                        raise ConfigurationError(
+                            f"table {source.table_name!r} is declared in two different ways",
+                            where=str(self.path),
+                            remedy="Give it one DynamoDBSource and use that everywhere",
+                        )
         return tuple(found.values())
 
     @property
@@ -106,12 +121,10 @@ def split_target(target: str) -> tuple[Path, str | None]:
 def _feeds(transform: Transform) -> list[Feed]:
     from processors.compiled import compile_transform
 
-    return [
+    found: dict[str, list[Feed]] = {}
+    for flow in compile_transform(transform).flows:
         # The declarations' protocols know less than what a file really declares.
-        Feed(
-            flow,
-            cast("Dataset", flow.dataset),
-            cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source),
-        )
-        for flow in compile_transform(transform).flows
-    ]
+        source = cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source)
+        feed = Feed(flow, cast("Dataset", flow.dataset), source)
+        found.setdefault(flow.dataset.id, []).append(feed)
+    return [replace(first, others=tuple(others)) for first, *others in found.values()]

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from bridge.control.canonical import spell_row
+from bridge.control.compared import ComparedColumns
 from bridge.control.comparison import SourceRow
 from bridge.control.plan import Feed
 from bridge.source import DynamoDBSource
 from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import ConfigurationError, TailraceError
+
+if TYPE_CHECKING:
+    from processors.compiled import CompiledFlow
 
 _ATTEMPTS = 8
 _GET_KEYS_MAX = 100  # BatchGetItem takes no more
@@ -32,13 +35,14 @@ class SourceTable:
 
     Args:
         source: which.
+        table: which of its tables, where it has several.
 
     Raises:
         ConfigurationError: there is no such table, no region, no credentials, no answer.
     """
 
-    def __init__(self, source: DynamoDBSource) -> None:
-        self._name = source.table_name
+    def __init__(self, source: DynamoDBSource, table: str | None = None) -> None:
+        self._name = table or source.table_name
         self._client = dynamodb_client(source.region)
         with asking(self._name):
             described = self._client.describe_table(TableName=self._name)["Table"]
@@ -77,43 +81,45 @@ class SourceTable:
 
 
 class ExpectedRows:
-    """The rows a feed's items should be."""
+    """The rows a feed's items should be, of all its tables."""
 
-    def __init__(self, feed: Feed, table: SourceTable) -> None:
-        self._flow = feed.flow
-        self._table = table
-        self.columns = [
-            column
-            for column in feed.flow.schema.columns
-            if column.name not in feed.flow.event_columns
-        ]
+    def __init__(self, feed: Feed, *tables: SourceTable) -> None:
+        self._parts = [(part.flow, table) for part, table in zip(feed.parts, tables, strict=True)]
+        self.columns = ComparedColumns(feed)
         self.items = 0
 
     def all(self) -> Iterator[SourceRow]:
         """Of every item; `items` counts them."""
         self.items = 0
-        for item in self._table.scan():
-            self.items += 1
-            yield from self.of(item)
+        for flow, table in self._parts:
+            for item in table.scan():
+                self.items += 1
+                yield from self._of(flow, table, item)
 
-    def of(self, item: Item) -> list[SourceRow]:
+    def _of(self, flow: CompiledFlow, table: SourceTable, item: Item) -> list[SourceRow]:
         """Of one item. One that the transform can't take is one row without a value."""
-        item_key = self._table.item_key(item)
+        item_key = flow.item_key(table.item_key(item))
         try:
-            rows = self._flow.expected(item, self._table.key_names)
+            rows = flow.expected(item, table.key_names)
         except ConfigurationError:
             raise
         except (TailraceError, ArithmeticError, LookupError, TypeError, ValueError):
             return [SourceRow(item_key, item_key, None)]
-        return [SourceRow(row_key, item_key, spell_row(self.columns, row)) for row_key, row in rows]
+        return [
+            SourceRow(row_key, item_key, self.columns.spell_expected(row)) for row_key, row in rows
+        ]
 
     def again(self, items: set[str], rows: set[str], scan: bool) -> dict[str, SourceRow]:
         """Read anew: the rows of these items, or with `scan` these rows wherever they come from."""
-        if not scan:
-            found = (row for item in self._table.get(items) for row in self.of(item))
-            return {row.row_key: row for row in found}
-        every = (row for item in self._table.scan() for row in self.of(item))
-        return {row.row_key: row for row in every if row.row_key in rows or row.item_key in items}
+        found: dict[str, SourceRow] = {}
+        for flow, table in self._parts:
+            own = {key for key in map(flow.source_key, items) if key is not None}
+            read = table.scan() if scan else table.get(own)
+            for item in read:
+                for row in self._of(flow, table, item):
+                    if not scan or row.row_key in rows or row.item_key in items:
+                        found[row.row_key] = row
+        return found
 
 
 def dynamodb_client(region: str | None) -> Any:

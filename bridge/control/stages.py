@@ -88,9 +88,7 @@ def _sink(plan: Plan, settings: Settings) -> Engine:
     service = _import("sinks.service", "sink")
     config = service.SinkConfig(
         kafka=kafka,
-        targets=tuple(
-            service.Target(feed.dataset, (feed.source.table_name,)) for feed in plan.feeds
-        ),
+        targets=tuple(service.Target(feed.dataset, feed.tables) for feed in plan.feeds),
         lake=lake,
         storage_options=settings.storage_options(),
         freshness_s=settings.freshness_s,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from bridge.control.canonical import spell_row
+from bridge.control.compared import ComparedColumns
 from bridge.control.comparison import TableRow
 from bridge.control.lake import Lake, literal, quoted, select
 from bridge.control.plan import Feed
@@ -29,7 +29,7 @@ class TableRows:
         self._dataset = feed.dataset.id
         self.loading = False
 
-    def all(self, columns: Sequence[Column]) -> Iterator[TableRow]:
+    def all(self, columns: ComparedColumns) -> Iterator[TableRow]:
         """Every row; none while there is no table. Notes whether a snapshot is `loading`.
 
         Raises:
@@ -39,8 +39,9 @@ class TableRows:
         if view is None:
             return
         self.loading = view.loading
-        for key, row in view.rows(_present(columns, set(view.schema.names))):
-            yield TableRow(key, row["_version"], spell_row(columns, row))
+        present = columns.present(view.schema)
+        for key, row in view.rows(_names(present)):
+            yield TableRow(key, row["_version"], columns.spell_found(present, row))
 
     def count(self) -> int:
         """How many rows there are now.
@@ -51,31 +52,33 @@ class TableRows:
         view = self._lake.view(self._dataset)
         return 0 if view is None else view.count()
 
-    def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
+    def again(self, columns: ComparedColumns, keys: Collection[str]) -> dict[str, list[TableRow]]:
         """The rows of these keys as they are now.
 
         Raises:
             TailraceError: the lake does not answer.
         """
-        table = self._lake.table(self._dataset)
+        table, view = self._lake.table(self._dataset), self._lake.view(self._dataset)
+        present = columns.present(view.schema) if view is not None else []
         found: dict[str, list[TableRow]] = {}
         left = iter(keys if table is not None else ())
         while some := list(islice(left, _KEYS_PER_QUERY)):
             wanted = ", ".join(map(literal, some))
-            for row in _rows(table, columns, f" where _key in ({wanted})"):
-                found.setdefault(row.row_key, []).append(row)
+            for row in _rows(table, present, f" where _key in ({wanted})"):
+                value = columns.spell_found(present, row)
+                found.setdefault(row["_key"], []).append(
+                    TableRow(row["_key"], row["_version"], value)
+                )
         return found
 
 
-def _rows(table: Any, columns: Sequence[Column], where: str) -> Iterator[TableRow]:
+def _rows(table: Any, columns: Sequence[Column], where: str) -> Iterator[dict[str, Any]]:
     """By SQL, because a key that is there twice must show twice."""
-    names = ["_key", *_present(columns, {field.name for field in table.schema().fields})]
+    names = ["_key", *_names(columns)]
     sql = f"select {', '.join(map(quoted, names))} from rows{where}"  # noqa: S608 (all quoted)
     for batch in select({"rows": table}, sql):
-        for row in batch.to_pylist():
-            yield TableRow(row["_key"], row["_version"], spell_row(columns, row))
+        yield from batch.to_pylist()
 
 
-def _present(columns: Sequence[Column], there: Collection[str]) -> list[str]:
-    """A column the table does not have yet is null in every row."""
-    return ["_version", *(column.name for column in columns if column.name in there)]
+def _names(columns: Sequence[Column]) -> list[str]:
+    return ["_version", *(column.name for column in columns)]

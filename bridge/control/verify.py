@@ -175,7 +175,8 @@ class Verification:
         settle_s: float = SETTLE_S,
     ) -> None:
         self._feed = feed
-        self._expected = ExpectedRows(feed, SourceTable(feed.source))
+        tables = [SourceTable(part.source, part.flow.table) for part in feed.parts]
+        self._expected = ExpectedRows(feed, *tables)
         self._rows = rows
         self._kafka = kafka
         self._deadline_s = time.monotonic() + timeout_s
@@ -190,9 +191,10 @@ class Verification:
             TailraceError: a side can't be read.
         """
         with Comparison() as comparison:
+            # The table first: what items are found to hold is named as it is there.
+            delta_rows = comparison.add_table(self._rows.all(self._expected.columns))
             expected_rows = comparison.add_source(self._expected.all())
             source_items = self._expected.items
-            delta_rows = comparison.add_table(self._rows.all(self._expected.columns))
             differing = comparison.candidates()
             first = suspects(islice(differing, SUSPECTS_MAX))
             uncounted = Counter(candidate.kind for candidate in differing)
@@ -204,7 +206,7 @@ class Verification:
         counts = uncounted + Counter(s.kind for key, s in judged.items() if key not in aside)
         shown = [s.candidate for key, s in judged.items() if key not in aside][:EXAMPLES]
         return Verdict(
-            table=self._feed.source.table_name,
+            table=" + ".join(self._feed.tables),
             dataset=self._feed.dataset.id,
             source_items=source_items,
             expected_rows=expected_rows,
@@ -238,7 +240,7 @@ class Verification:
         assert self._kafka is not None
         return Passing(
             self._kafka,
-            table=self._feed.source.table_name,
+            tables=self._feed.tables,
             transform=self._feed.flow.transform,
             dataset=self._feed.dataset.id,
         )
@@ -268,5 +270,6 @@ def example(candidate: Candidate) -> str:
     if candidate.source is None or candidate.table is None:
         return f"{candidate.kind}: {candidate.row_key}"
     source, table = orjson.loads(candidate.source), orjson.loads(candidate.table)
-    columns = sorted(name for name in source if source[name] != table.get(name))
+    names = {*source, *table}
+    columns = sorted(name for name in names if source.get(name) != table.get(name))
     return f"{candidate.kind}: {candidate.row_key} in {', '.join(columns)}"

@@ -26,6 +26,14 @@ from bridge.wire.envelope import RESERVED_COLUMNS
 from bridge.wire.errors import WireError
 
 TAGS = ("S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "M", "L")
+# Column types of what is found; a NULL alone has no type and makes no column.
+ATTRIBUTE_TYPES = {
+    "S": "string",
+    "N": "decimal(38,18)",
+    "B": "binary",
+    "BOOL": "boolean",
+    **dict.fromkeys(("SS", "NS", "BS", "M", "L"), "json"),
+}
 STEM_CHARACTERS_MAX = 200
 # Refused by Parquet and Delta without column mapping; control characters by their engines.
 _REFUSED = re.compile(r"[\x00-\x20\x7f,;{}()=]")

@@ -31,7 +31,7 @@ def kafka(broker: Broker, namespace: str) -> KafkaConfig:
 
 
 def passing(kafka: KafkaConfig) -> Passing:
-    return Passing(kafka, table="t", transform="f", dataset="d")
+    return Passing(kafka, tables=["t"], transform="f", dataset="d")
 
 
 def write(kafka: KafkaConfig, topic: str, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from bridge.control.compared import ComparedColumns
 from bridge.control.plan import load_plan
 from bridge.control.query import names, run_query
 from bridge.control.settings import Settings
 from bridge.control.table_rows import TableRows
 from bridge.wire.errors import ConfigurationError
 from bridge.wire.schemas import Column
+from processors.unfold import Discovery
 
 ORDERS = Path(__file__).parents[3] / "processors/examples/orders.py"
 
@@ -105,7 +108,9 @@ def test_names_of_a_query() -> None:
 def test_rows_of_a_table_for_verify(lake: str) -> None:
     (feed,) = load_plan(str(ORDERS)).feeds
     rows = TableRows(lake, {}, feed)
-    columns = [Column("status", "string"), Column("not_there_yet", "string")]
+    declared = (Column("status", "string"), Column("not_there_yet", "string"))
+    schema = replace(feed.flow.schema, columns=declared)
+    columns = ComparedColumns(replace(feed, flow=replace(feed.flow, discovery=Discovery(schema))))
 
     every = list(rows.all(columns))
     again = rows.again(columns, {"k'1", "k2", "absent"})
@@ -123,5 +128,5 @@ def test_a_table_that_does_not_exist_has_no_rows(tmp_path: Path) -> None:
     (feed,) = load_plan(str(ORDERS)).feeds
     rows = TableRows(str(tmp_path), {}, feed)
 
-    assert list(rows.all([])) == []
-    assert rows.again([], {"k"}) == {}
+    assert list(rows.all(ComparedColumns(feed))) == []
+    assert rows.again(ComparedColumns(feed), {"k"}) == {}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.control import verify
-from bridge.control.canonical import spell_row
+from bridge.control.compared import ComparedColumns
 from bridge.control.comparison import TableRow
 from bridge.control.plan import Feed, load_plan
 from bridge.control.verify import Verdict, Verification, summed
 from bridge.wire.attributes import canonical_key
 from bridge.wire.kafka import KafkaConfig
-from bridge.wire.schemas import Column
 from bridge.wire.version import encode_version
 
 ROOT = Path(__file__).parents[3]
@@ -67,15 +66,15 @@ class World:
         return key(item)
 
     # The table's side.
-    def all(self, columns: Sequence[Column]) -> Iterator[TableRow]:
+    def all(self, columns: ComparedColumns) -> Iterator[TableRow]:
         for row_key, copies in self.rows.items():
             for row in copies:
-                yield TableRow(row_key, encode_version(7, 5), spell_row(columns, row))
+                yield TableRow(row_key, encode_version(7, 5), columns.spell_found((), row))
 
     def count(self) -> int:
         return sum(map(len, self.rows.values()))
 
-    def again(self, columns: Sequence[Column], keys: Collection[str]) -> dict[str, list[TableRow]]:
+    def again(self, columns: ComparedColumns, keys: Collection[str]) -> dict[str, list[TableRow]]:
         found: dict[str, list[TableRow]] = {}
         for row in self.all(columns):
             if row.row_key in keys:
@@ -92,7 +91,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    monkeypatch.setattr(verify, "SourceTable", lambda _source: made)
+    monkeypatch.setattr(verify, "SourceTable", lambda _source, _table: made)
     monkeypatch.setattr(verify, "Passing", lambda _kafka, **_names: made)
     monkeypatch.setattr(verify, "newest_dead_letters", lambda _kafka, _name: made.dead_letters)
     return made

@@ -50,7 +50,7 @@ def fill(world, batches, rows=ROWS, schemas=SCHEMAS):
 def test_processors_that_name_one_attribute_otherwise_agree_in_the_table(tmp_path, batches):
     world = World(tmp_path)
     fill(world, batches)
-    names = {tag: name for name, tag in found_columns(world.view().schema)}
+    names = {column.tag: column.name for column in found_columns(world.view().schema)}
     assert sorted(names) == ["N", "S"]
     assert sorted(names.values()) in (["price", "price__n"], ["price", "price__s"])
     rows = dict(world.view().rows())
