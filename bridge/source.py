@@ -13,6 +13,12 @@ from bridge.wire.errors import ConfigurationError
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
+def _positive(number: object) -> bool:
+    if number is None:
+        return True
+    return isinstance(number, int | float) and not isinstance(number, bool) and number > 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamoDBSource:
     """A DynamoDB table whose every change is wanted, in order; or several tables alike.
@@ -29,6 +35,9 @@ class DynamoDBSource:
             them again.
         on_gap: what to do when DynamoDB trimmed changes before they were read: `stop` with the
             command that repairs it, or `resnapshot` at once.
+        read_capacity: read capacity units a second that snapshots of the table may consume, all
+            connector workers together; None is without limit. The stream's reading has no part in
+            it: AWS counts that apart.
 
     Raises:
         ConfigurationError: a value is not one of these.
@@ -40,6 +49,7 @@ class DynamoDBSource:
     stream_enabled: bool = True
     snapshot: Literal["initial", "never", "only"] = "initial"
     on_gap: Literal["stop", "resnapshot"] = "stop"
+    read_capacity: float | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -53,6 +63,13 @@ class DynamoDBSource:
                     where=f"DynamoDBSource(table_name={self.table_name!r})",
                     remedy=f"Use one of {', '.join(allowed)}",
                 )
+
+        if not _positive(self.read_capacity):
+            raise ConfigurationError(
+                f"read_capacity={self.read_capacity!r}",
+                where=f"DynamoDBSource(table_name={self.table_name!r})",
+                remedy="Give read capacity units a second, above 0",
+            )
 
     @property
     def each(self) -> tuple[DynamoDBSource, ...]:

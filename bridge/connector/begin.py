@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bridge.connector.backlog import Backlog
 from bridge.connector.backoff import Backoff, PollPace
+from bridge.connector.capacity import ReadBudget
 from bridge.connector.checkpoints import AddressedScan, Bump
 from bridge.connector.plan import Action, BumpEpoch, PlaceShard, ReadShard, ScanSegment
 from bridge.connector.reader import ShardReader
@@ -15,11 +17,11 @@ from bridge.connector.work import EpochMark, ShardPage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """How readers behave; `scan_units_per_s` is a whole table's, None without limit."""
+    """How readers behave; `budgets` are the tables whose scans have one, by name."""
 
     pace: PollPace
     backoff: Backoff
-    scan_units_per_s: float | None = None
+    budgets: Mapping[str, ReadBudget] = field(default_factory=dict)
 
 
 Begun = EpochMark | ShardPage | ShardReader | SegmentReader
@@ -71,10 +73,5 @@ def _begin_scanning(action: ScanSegment, backlog: Backlog, habits: Habits) -> Se
         name += [generation.transform, generation.id]
     if not backlog.begin(*name):
         return None
-    units = habits.scan_units_per_s
-    return SegmentReader(
-        generation,
-        segment,
-        units_per_s=units / generation.segments if units else None,
-        backoff=habits.backoff,
-    )
+    budget = habits.budgets.get(generation.table)
+    return SegmentReader(generation, segment, budget=budget, backoff=habits.backoff)

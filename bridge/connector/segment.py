@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bridge.connector.backoff import Backoff
+from bridge.connector.capacity import PAGE_BYTES, ReadBudget, units_of
 from bridge.connector.checkpoints import AnyScan, AnySegment
 from bridge.connector.failures import Failure
 from bridge.connector.records import ScanPage
@@ -37,8 +38,7 @@ class SegmentReader:
     Args:
         generation: the scan, of a table's generation or an addressed one.
         segment: what is committed of this segment.
-        units_per_s: the share of the table's read capacity that this segment may take; None is
-            without limit.
+        budget: the read capacity that all segments of the table share; None is without limit.
         backoff: how to wait after failures.
     """
 
@@ -47,14 +47,29 @@ class SegmentReader:
         generation: AnyScan,
         segment: AnySegment,
         *,
-        units_per_s: float | None,
+        budget: ReadBudget | None = None,
         backoff: Backoff,
     ) -> None:
         self.generation = generation
         self.segment = segment
         self.failures = 0
-        self._units_per_s = units_per_s
+        self._budget = budget
         self._backoff = backoff
+        self._page_units = units_of(PAGE_BYTES, consistent=generation.consistent)
+        self._reserved = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until the budget allows the next page, 0 when it is paid for."""
+        if self._budget is None:
+            return 0.0
+        wait_s = self._budget.reserve(self._page_units, now_s)
+        self._reserved = 0.0 if wait_s else self._page_units
+        return wait_s
+
+    def _pay(self, units: float) -> None:
+        if self._budget is not None and self._reserved:
+            self._budget.settle(self._reserved, units)
+            self._reserved = 0.0
 
     def request(self) -> ScanRequest:
         """What to ask now."""
@@ -67,8 +82,11 @@ class SegmentReader:
         )
 
     def received(self, page: ScanPage) -> ScanStep:
-        """Scan answered; the capacity it consumed is waited off."""
+        """Scan answered."""
         self.failures = 0
+        estimate = units_of(page.size_bytes, consistent=self.generation.consistent)
+        self._page_units = page.consumed_units or estimate
+        self._pay(self._page_units)
         self.segment = replace(
             self.segment,
             start=page.next_start,
@@ -81,11 +99,11 @@ class SegmentReader:
             records=page.records,
             size_bytes=page.size_bytes,
         )
-        wait_s = page.consumed_units / self._units_per_s if self._units_per_s else 0.0
-        return ScanStep(delivery, wait_s, self.segment.done)
+        return ScanStep(delivery, finished=self.segment.done)
 
     def failed(self, failure: Failure, draw: float) -> ScanStep:
         """A request failed: the same page is asked for again."""
         del failure
         self.failures += 1
+        self._pay(0.0)
         return ScanStep(delay_s=self._backoff.delay_s(self.failures, draw))

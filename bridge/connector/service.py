@@ -16,6 +16,7 @@ from bridge.connector.aws import AwsRegion
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.begin import Habits
 from bridge.connector.bucket import CommitPolicy
+from bridge.connector.capacity import ReadBudget
 from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy
 from bridge.connector.tables import Table, TableSetup
@@ -57,7 +58,6 @@ class ConnectorConfig:
         survey_interval_s: how often tables and shards are listed when nothing presses.
         threads: calls to AWS under way at once.
         buffer_bytes: read and not committed yet, at most about this.
-        scan_units_per_s: read capacity a table's scan may consume; None is without limit.
     """
 
     kafka: KafkaConfig
@@ -72,7 +72,6 @@ class ConnectorConfig:
     survey_interval_s: float = 30.0
     threads: int = 16
     buffer_bytes: int = 64 * 1024 * 1024
-    scan_units_per_s: float | None = None
     topic_settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -229,7 +228,11 @@ class Connector:
             habits=Habits(
                 pace=PollPace(idle_s=config.poll_idle_s),
                 backoff=Backoff(),
-                scan_units_per_s=config.scan_units_per_s,
+                budgets={
+                    source.table_name: ReadBudget(source.read_capacity)
+                    for source in config.sources
+                    if source.read_capacity is not None
+                },
             ),
         )
 

@@ -175,6 +175,9 @@ class SegmentTask:
             return None
         if self._feed.halted:
             return _HALTED_POLL_S
+        wait_s = self._reader.wait_s(time.monotonic())
+        if wait_s:
+            return wait_s
         try:
             body = self._feed.region.table_calls.call("Scan", self._parameters())
             step = self._reader.received(decode_scan(body, self._identity, int(time.time())))

@@ -272,6 +272,8 @@ class Worker:
         logger.info("bucket taken over", extra={"bucket": number})
 
     def _plan(self) -> None:
+        for budget in self._config.habits.budgets.values():
+            budget.share = len(self.ready) / self._config.buckets
         for name, feed in self._feeds.items():
             generation = self.view.generations.get(name)
             if generation is not None:

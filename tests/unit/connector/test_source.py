@@ -38,6 +38,8 @@ def test_several_tables_are_one_declaration_each_with_all_else_alike() -> None:
         ({"table_name": "orders", "table_names": ["customers"]}, "both given"),
         ({"table_name": "orders", "snapshot": "always"}, "initial, never, only"),
         ({"table_name": "orders", "on_gap": "skip"}, "stop, resnapshot"),
+        ({"table_name": "orders", "read_capacity": 0}, "above 0"),
+        ({"table_name": "orders", "read_capacity": "10"}, "above 0"),
     ],
 )
 def test_what_is_wrong_is_told(wrong: dict[str, Any], told: str) -> None:
