@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from confluent_kafka import OFFSET_END, Message, TopicPartition
 
 from bridge.wire.errors import FencedError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
+from bridge.wire.pulse import Pulse
 from processors.batches import Batches
 from processors.compiled import CompiledFlow
 from processors.outbox import ClientOutbox
@@ -71,6 +72,7 @@ class ApplicationSettings:
     failpoint: Failpoint
     read: Callable[[int], None]
     beat: Callable[[bool], None]
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 class ProcessorApplication(Application):  # type: ignore[misc]
@@ -114,6 +116,11 @@ class ProcessorApplication(Application):  # type: ignore[misc]
     def recovering(self) -> bool:
         """Whether state is being recovered from its changelogs."""
         return bool(self._state_manager.recovery_required)
+
+    @property
+    def silence(self) -> str | None:
+        """None while Kafka answers, else one line that says for how long it has not."""
+        return self._settings.pulse.problem
 
     def connect(self, pipeline: Pipeline) -> None:
         """Read the pipeline's topics, with the stores its flows need.
@@ -307,8 +314,8 @@ def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,
             fetch_wait_max_ms=100,
             queued_max_messages_kbytes=_PREFETCHED_KBYTES,
-            statistics_interval_ms=0,
-        )
+        ),
+        **settings.pulse.settings(),
     }
 
 

@@ -24,6 +24,7 @@ from bridge.wire.schemas import read_schemas, register_schema
 from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
 from processors.application import ApplicationSettings, ProcessorApplication
+from processors.beginning import Limits, begin
 from processors.compiled import compile_transform
 from processors.folder import StateFolder
 from processors.pipeline import Pipeline
@@ -100,11 +101,14 @@ class Processor:
         self._progress = Progress()
         self._lag = metrics.LAG.labels(self.compiled.name)
         self._application: ProcessorApplication | None = None
+        self._limits: Limits = {}
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
-        if self._application is not None and self._application.recovering:
-            return None
+        if self._application is not None:
+            silence = self._application.silence
+            if silence is not None or self._application.recovering:
+                return silence
         return self._progress.problem(time.monotonic())
 
     def run(self, stop: threading.Event) -> None:
@@ -125,6 +129,7 @@ class Processor:
             replication=config.replication,
             retention_ms=config.retention_ms,
         )
+        self._limits = begin(config.kafka, self.compiled, inputs, _unscanned(config.transform))
         check_revision(config.kafka, self.compiled, accept_change=config.accept_change)
         self._register_schemas()
         base = Path(config.state_dir) / inputs.namespace_id / config.kafka.replica
@@ -170,6 +175,7 @@ class Processor:
             self._names,
             register=lambda schema: register_schema(self._config.kafka, schema),
             spread={rows: count for rows, (_, count) in partitions.items()},
+            limits=self._limits,
         )
 
     def _pause(self, stop: threading.Event, missing: str, client: AdminClient) -> None:
@@ -201,7 +207,11 @@ class Processor:
         accepted = inputs.accepted.get((f"processor:{self.compiled.name}", topic), {})
         with Positions(self._config.kafka, self._group) as positions:
             return positions.starts(
-                topic, partitions, remedy=self._remedy(topic), accepted=accepted
+                topic,
+                partitions,
+                remedy=self._remedy(topic),
+                accepted=accepted,
+                limits=self._limits.get(topic, {}),
             )
 
     def _await_decided(self, topic: str, partition: int) -> None:
@@ -224,6 +234,12 @@ class Processor:
         if not behind:
             self._lag.set(0)
         self._progress.beat(time.monotonic())
+
+
+def _unscanned(transform: Transform) -> frozenset[str]:
+    """Tables of which changes alone are wanted."""
+    sources = [entry.stream.source for entry in transform.inputs.values()]
+    return frozenset(s.table_name for s in sources if getattr(s, "snapshot", "") == "never")
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ class Pipeline:
         file: the transform file.
         environment: where Kafka, DynamoDB and the object store are.
         lake: base URI of the tables.
+        own: further settings of one kind of stage.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Pipeline:
     environment: dict[str, str]
     lake: str
     stages: dict[str, Process] = field(default_factory=dict)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def start(self, *names: str) -> None:
         """Start stages, `connector`, `processor`, `sink` or `sink:2` for a second replica."""
@@ -49,6 +51,7 @@ class Pipeline:
             "TAILRACE_REPLICA": replica or "0",
             "TAILRACE_STATE_DIR": str(self.folder / f"state-{name}"),
             "PYTHONPATH": str(ROOT),
+            **self.own.get(kind, {}),
             **(settings or {}),
         }
         command = [sys.executable, "-m", "bridge.control", "run", kind, str(self.file)]
