@@ -31,6 +31,9 @@ TRIM_HOURS = Gauge(
     "tailrace_connector_hours_to_trim", "Hours until the oldest unread change is trimmed", ["table"]
 )
 SNAPSHOT_RATIO = Gauge(
-    "tailrace_connector_snapshot_ratio", "Part of the scan's segments that is done", ["table"]
+    "tailrace_connector_snapshot_ratio", "Part of the scan that is committed, 0 to 1", ["table"]
+)
+SNAPSHOT_ETA_S = Gauge(
+    "tailrace_connector_snapshot_eta_seconds", "Seconds until the scan is done, roughly", ["table"]
 )
 GAPS = Gauge("tailrace_connector_gaps", "Gaps in force", ["table"])

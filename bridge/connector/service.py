@@ -19,6 +19,7 @@ from bridge.connector.bucket import CommitPolicy
 from bridge.connector.capacity import ReadBudget
 from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy
+from bridge.connector.status import TableStatus
 from bridge.connector.tables import Table, TableSetup
 from bridge.connector.tasks import Feed
 from bridge.connector.view import CheckpointView
@@ -39,6 +40,7 @@ from bridge.wire.topics import (
 logger = logging.getLogger(__name__)
 
 _STALLED_S = 30.0
+_GAPS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,7 @@ class Connector:
         if worker is None:
             return "starting"
         if worker.gaps:
-            return gap_line(worker.gaps[0])
+            return "; ".join(map(gap_line, worker.gaps[:_GAPS_SHOWN]))
         now = time.monotonic()
         if worker.lease.problem is not None:
             return worker.lease.problem
@@ -150,6 +152,10 @@ class Connector:
                 return f"table {feed.table}: {feed.problem} for {now - feed.failing_since:.0f} s"
         problems = dict(worker.surveyor.problems)
         return next((f"table {name}: {text}" for name, text in problems.items()), None)
+
+    def status(self) -> tuple[TableStatus, ...]:
+        """Each table's feed as this process sees it; before it runs, nothing."""
+        return () if self._worker is None else self._worker.status
 
     @property
     def view(self) -> CheckpointView:
@@ -208,7 +214,12 @@ class Connector:
         self, setups: Mapping[str, TableSetup], tables: Mapping[str, Table]
     ) -> dict[str, Feed]:
         return {
-            name: Feed(table=name, region=setups[name].region, key_names=table.key_names)
+            name: Feed(
+                table=name,
+                region=setups[name].region,
+                key_names=table.key_names,
+                items_expected=table.items,
+            )
             for name, table in tables.items()
         }
 

@@ -36,7 +36,7 @@ class Feed:
     """A table as all of its tasks in this worker share it.
 
     `arn`, `epoch`, `scans` and `halted` follow the committed generation; `failing_since`
-    (monotonic) and `problem` tell of AWS, None while it answers.
+    (monotonic) and `problem` tell of AWS, None while it answers. `items_expected` is AWS's figure.
     """
 
     table: str
@@ -48,6 +48,7 @@ class Feed:
     scans: bool = False
     failing_since: float | None = None
     problem: str = ""
+    items_expected: int = 0
     lags: dict[str, tuple[float, float]] = field(default_factory=dict)
     hash_key: HashKey = field(init=False)
 

@@ -34,7 +34,7 @@ from bridge.connector.pruning import aged_shards, forget_progress
 from bridge.connector.reader import ShardReader
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
-from bridge.connector.status import show_table
+from bridge.connector.status import TableStatus, show_table, table_status
 from bridge.connector.tail import Tail
 from bridge.connector.tasks import Feed, SegmentTask, ShardTask
 from bridge.connector.view import CheckpointView
@@ -121,6 +121,7 @@ class Worker:
         )
         self._scans: list[SegmentTask] = []
         self.gaps: tuple[Gap, ...] = ()
+        self.status: tuple[TableStatus, ...] = ()
         self._dirty = True
         self._planned_at = 0.0
         self._ask_ends_at = 0.0
@@ -214,8 +215,10 @@ class Worker:
 
     def _show(self) -> None:
         """Keep the gauges true, and a gap in the log until it is repaired."""
-        for feed in self._feeds.values():
-            show_table(self.view, feed, time.time())
+        now_s = time.time()
+        self.status = tuple(table_status(self.view, f, now_s) for f in self._feeds.values())
+        for status in self.status:
+            show_table(status)
         self.gaps = tuple(gap for name in self._feeds for gap in self.view.active_gaps(name))
         if self.gaps and time.monotonic() - self._reported_at >= _REPORT_S:
             self._reported_at = time.monotonic()

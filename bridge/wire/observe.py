@@ -1,15 +1,18 @@
-"""What every stage shows to the outside: `/metrics` for Prometheus and `/healthz`.
+"""What every stage shows to the outside: `/metrics` for Prometheus, `/healthz` and `/status`.
 
 A stage that makes no progress it should make says so: `/healthz` answers 503 with the reason.
+`/status` is a JSON array of what the stage says of each thing it works on, empty where it says
+nothing.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import orjson
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 
 from bridge.wire.errors import ConfigurationError
@@ -17,6 +20,8 @@ from bridge.wire.errors import ConfigurationError
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
+StatusReport = Callable[[], Sequence[Any]]
+"""Dataclasses, one for each table or dataset."""
 HealthCheck = Callable[[], str | None]
 """None when healthy, else one line that says what is wrong."""
 
@@ -35,6 +40,7 @@ class Observatory:
         host: str,
         port: int,
         health: HealthCheck,
+        status: StatusReport = tuple,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         metrics = make_wsgi_app(registry)
@@ -47,6 +53,9 @@ class Observatory:
                     [("Content-Type", "text/plain; charset=utf-8")],
                 )
                 return [(problem or "ok").encode() + b"\n"]
+            if environ.get("PATH_INFO") == "/status":
+                start_response("200 OK", [("Content-Type", "application/json")])
+                return [orjson.dumps(list(status())) + b"\n"]
             page: Iterable[bytes] = metrics(environ, start_response)
             return page
 
