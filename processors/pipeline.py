@@ -8,16 +8,13 @@ which the next one repeats.
 
 from __future__ import annotations
 
-import logging
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 from confluent_kafka import Message
 
-from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import (
     CONTROL_KEY,
     Headers,
@@ -34,12 +31,12 @@ from bridge.wire.errors import ConfigurationError, UnknownVersionError, WireErro
 from bridge.wire.schemas import Schema
 from bridge.wire.topics import TopicNames
 from processors import metrics, state
+from processors.admission import Admission
+from processors.aside import DEAD_LETTERS_MAX, Aside
 from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
 from processors.keyed.steps import KeyedFlows
 from processors.language.runtime import UnfitValueError
 from processors.tally import Tally
-
-logger = logging.getLogger(__name__)
 
 StoresOf = Callable[[CompiledFlow], state.Stores]
 Register = Callable[[Schema], object]
@@ -89,9 +86,10 @@ class Pipeline:
     Args:
         compiled: the transform.
         names: the namespace's topics.
+        dead_letters_max: see `processors.aside.Aside`.
         register: writes a schema that was found while processing, acknowledged on return.
-        spread: how many partitions each rows topic has, where that may be others than a changes
-            topic's.
+        spread: see `admission`.
+        limits: see `admission`.
     """
 
     def __init__(
@@ -101,11 +99,13 @@ class Pipeline:
         *,
         register: Register = lambda _: None,
         spread: Mapping[str, int] | None = None,
+        dead_letters_max: int = DEAD_LETTERS_MAX,
+        limits: Mapping[str, Mapping[int, int]] | None = None,
     ) -> None:
         self.compiled = compiled
-        self._dead_letters = names.dead_letters(compiled.name)
+        self._admission = Admission(compiled.name, limits or {}, spread or {})
+        self._aside = Aside(compiled.name, names.dead_letters(compiled.name), dead_letters_max)
         self._register = register
-        self._spread = spread or {}
         self._registered: dict[int, tuple[Schema, str]] = {}
         self._flows: dict[str, list[tuple[CompiledFlow, str]]] = {}
         self._keyed = KeyedFlows(compiled, names)
@@ -118,7 +118,6 @@ class Pipeline:
             name: Tally(metrics.ROWS.labels(label, name)) for name in ("upsert", "delete")
         }
         self._stale = metrics.STALE.labels(label)
-        self._dead = metrics.DEAD_LETTERS.labels(label)
         for flow in compiled.flows:
             flow.mismatches.clear()
 
@@ -178,6 +177,7 @@ class Pipeline:
         Raises:
             UnknownVersionError: a newer release wrote it: stop, nothing may be guessed.
             ConfigurationError: the transform can't work on this table.
+            TailraceError: too many changes can't be processed.
         """
         try:
             self._process(message, outbox, stores_of)
@@ -190,6 +190,7 @@ class Pipeline:
         self._count_mismatches()
 
     def _process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+        self._aside.read += 1
         if message.topic in self._keyed.topics:
             self._contributed(message, outbox, stores_of)
             return
@@ -239,14 +240,15 @@ class Pipeline:
         return known[1]
 
     def _decode(self, message: Incoming) -> _Change | None:
-        """The change, None where it is addressed to another transform."""
+        """The change, None where another transform or a scan of our own has it."""
         if message.value is None:
             raise WireError("an empty message")
         record = orjson.loads(message.value)
         if not (isinstance(record, dict) and isinstance(record.get("dynamodb"), dict)):
             raise WireError("not a change: it has no 'dynamodb'")
         origin = change_origin(record)
-        if origin.addressed_to not in (None, self.compiled.name):
+        place = (message.partition, message.offset)
+        if not self._admission.takes(record, origin, message.topic, place):
             return None
         return _Change(
             record,
@@ -297,12 +299,18 @@ class Pipeline:
             self._rows[operation].inc(count)
 
     def _seal(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
-        sealed = Sealed.decode(message.value or b"")
+        place = (message.partition, message.offset)
+        taken = self._admission.seal(message.value or b"", message.topic, place)
+        if taken is None:
+            return
+        sealed, value = taken
         for flow, rows_topic in self._flows[message.topic]:
             if flow.keyed is not None:
                 self._keyed.first(flow).seal(message, sealed, outbox, stores_of(flow))
                 continue
-            for partition, seal in self._seals(rows_topic, message, sealed):
+            for partition, seal in self._admission.places(
+                rows_topic, message.partition, sealed, value
+            ):
                 outbox.produce(
                     topic=rows_topic,
                     value=seal,
@@ -314,46 +322,8 @@ class Pipeline:
                 state.forget_vanished(stores_of(flow), sealed.epoch)
                 state.raise_floor(stores_of(flow), sealed.epoch)
 
-    def _seals(
-        self, rows_topic: str, message: Incoming, sealed: Sealed
-    ) -> Iterable[tuple[int, bytes]]:
-        """Where a seal goes: behind every row of its partition, so wherever these can lie."""
-        partitions = self._spread.get(rows_topic)
-        if partitions is None or partitions == sealed.of:
-            return [(message.partition, message.value or b"")]
-        return [
-            (number, sealed.spread(number, partitions).encode()) for number in range(partitions)
-        ]
-
     def _set_aside(self, message: Incoming, error: Exception, outbox: Outbox) -> None:
-        reason = str(error) if isinstance(error, WireError) else f"{error}"
-        letter = DeadLetter(
-            stage="processor",
-            owner=self.compiled.name,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            error=type(error).__name__,
-            reason=" ".join(reason.split()),
-            traceback="".join(traceback.format_exception(error)),
-        )
-        logger.warning(
-            "set a change aside",
-            extra={
-                "transform": self.compiled.name,
-                "topic": message.topic,
-                "partition": message.partition,
-                "offset": message.offset,
-                "error": letter.error,
-            },
-        )
-        outbox.produce(
-            topic=self._dead_letters,
-            value=message.value,
-            key=message.key,
-            headers=letter.headers(message.headers),
-        )
-        self._dead.inc()
+        self._aside.put(message, error, outbox)
 
     def _count(self, writer: _Writer) -> None:
         for operation, count in (("upsert", writer.upserts), ("delete", writer.deletes)):

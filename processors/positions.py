@@ -91,8 +91,16 @@ class Positions:
         *,
         remedy: str,
         accepted: Mapping[int, int],
+        limits: Mapping[int, int],
     ) -> dict[int, int]:
         """The offset to go on from, per partition.
+
+        Args:
+            topic: which.
+            partitions: of it.
+            remedy: what repairs a gap.
+            accepted: log starts up to which a person gave up what is gone.
+            limits: up to there a scan covers what is gone, where nothing was read yet.
 
         Raises:
             GapError: what was not read yet is gone.
@@ -106,7 +114,9 @@ class Positions:
                 bounds[partition],
                 where=f"{topic} partition {partition}",
                 remedy=remedy,
-                accepted_start=accepted.get(partition),
+                accepted_start=(accepted if position is not None else {**limits, **accepted}).get(
+                    partition
+                ),
             )
             for partition, position in stored.items()
         }

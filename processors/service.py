@@ -24,6 +24,7 @@ from bridge.wire.schemas import read_schemas, register_schema
 from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
 from processors.application import ApplicationSettings, ProcessorApplication
+from processors.aside import DEAD_LETTERS_MAX
 from processors.beginning import Limits, begin
 from processors.compiled import compile_transform
 from processors.folder import StateFolder
@@ -70,6 +71,7 @@ class ProcessorConfig:
         replication: replication factor of new topics, -1 the broker's default.
         retention_ms: retention of new rows and dead-letter topics.
         accept_change: go on although the transform was changed.
+        dead_letters_max: see `processors.aside.Aside`.
         wait_interval_s: how often a missing input is looked for and named in the log.
     """
 
@@ -80,6 +82,7 @@ class ProcessorConfig:
     replication: int = -1
     retention_ms: int = DEFAULT_RETENTION_MS
     accept_change: bool = False
+    dead_letters_max: int = DEAD_LETTERS_MAX
     wait_interval_s: float = 10.0
 
 
@@ -175,6 +178,7 @@ class Processor:
             self._names,
             register=lambda schema: register_schema(self._config.kafka, schema),
             spread={rows: count for rows, (_, count) in partitions.items()},
+            dead_letters_max=self._config.dead_letters_max,
             limits=self._limits,
         )
 
