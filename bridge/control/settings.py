@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     accept_change: bool = Field(
         False, description="a processor goes on although its transform was changed"
     )
+    dead_letters_max: int = Field(
+        1_000,
+        ge=0,
+        description="a processor stops when it had to set aside more changes than these, of the "
+        "last twice as many; 0: any number",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="least level that is logged"
     )

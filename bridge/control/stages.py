@@ -78,6 +78,7 @@ def _processor(plan: Plan, settings: Settings) -> Engine:
         replication=settings.replication,
         retention_ms=settings.retention_ms,
         accept_change=settings.accept_change,
+        dead_letters_max=settings.dead_letters_max,
     )
     engine: Engine = service.Processor(config, failpoint=failpoint(settings.fail))
     return engine
