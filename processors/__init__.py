@@ -1,6 +1,7 @@
 """Transforms: a few lines of Python between a stream of changes and a dataset."""
 
+from processors.columns import col, lit, when
 from processors.stream import Input, Output, Stream
 from processors.transform import transform
 
-__all__ = ["Input", "Output", "Stream", "transform"]
+__all__ = ["Input", "Output", "Stream", "col", "lit", "transform", "when"]

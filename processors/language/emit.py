@@ -8,11 +8,14 @@ have written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from processors.language import column_types, nodes, runtime
+from bridge.wire.errors import ConfigurationError
+from processors.language import casts, column_types, nodes, runtime
+from processors.language.generated import RUNTIME, three_valued
 from processors.language.nodes import Attribute, Element, Node
 
 Row = dict[str, Any]
@@ -21,6 +24,8 @@ AppliesFunction = Callable[[Mapping[str, Any], Any], bool]
 
 _OPERATORS = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _IMAGE_NAMES = {"NewImage": "new", "OldImage": "old", "Keys": "keys"}
+_OF_TYPED = frozenset({"size", "array_contains"})
+_PLACE_MAX = 200
 _FILENAME = "<tailrace transform>"
 
 
@@ -69,6 +74,11 @@ def emit_rows(
 def emit_applies(conditions: Iterable[Node], mismatches: runtime.Mismatches) -> Generated:
     """`applies(event, old)`: whether all conditions on the event are true."""
     writer = _Writer("applies(event, old)", mismatches)
+    conditions = list(conditions)
+    if any(map(nodes.compares_images, conditions)):
+        writer.line(f"record = event[{writer.constant('dynamodb')}]")
+        writer.line(f"new = record.get({writer.constant('NewImage')})")
+        writer.line(f"keys = record[{writer.constant('Keys')}]")
     for condition in conditions:
         writer.line(f"if {writer.value(condition)} is not True: return False")
     writer.line("return True")
@@ -84,6 +94,7 @@ class _Writer:
     constants: dict[str, Any] = field(default_factory=dict)
     known: dict[Any, str] = field(default_factory=dict)
     loops: dict[Element, str] = field(default_factory=dict)
+    made: int = 0
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.indent + text)
@@ -99,10 +110,24 @@ class _Writer:
 
     def assign(self, key: Any, expression: str) -> str:
         """A new variable for `expression`, remembered under `key`."""
-        name = f"v{len(self.known)}"
-        self.known[key] = name
+        name = self.known[key] = self.variable()
         self.line(f"{name} = {expression}")
         return name
+
+    def variable(self) -> str:
+        """A name that no other variable has."""
+        self.made += 1
+        return f"v{self.made - 1}"
+
+    @contextmanager
+    def only_if(self, condition: str) -> Iterator[None]:
+        """Lines under a condition; what they compute is not known behind them."""
+        self.line(f"if {condition}:")
+        known = dict(self.known)
+        self.indent += 1
+        yield
+        self.indent -= 1
+        self.known = known
 
     def loop(self, element: Element) -> None:
         source = element.source
@@ -172,8 +197,63 @@ class _Writer:
         """The variable of a node's value, as expressions use it."""
         key = ("value", node)
         if key not in self.known:
-            self.assign(key, self._value(node))
+            lazy = self._lazily(node)
+            if lazy is None:
+                self.assign(key, self._value(node))
+            else:
+                self.known[key] = lazy
         return self.known[key]
+
+    def _lazily(self, node: Node) -> str | None:
+        """The variable of a node that does not compute all its parts; None where it does."""
+        if isinstance(node, nodes.Case):
+            return self._case(node)
+        if isinstance(node, nodes.Coalesce):
+            name = self.variable()
+            self.line(f"{name} = {self.value(node.args[0])}")
+            for other in node.args[1:]:
+                with self.only_if(f"{name} is None"):
+                    self.line(f"{name} = {self.value(other)}")
+            return name
+        if isinstance(node, nodes.Logic) and nodes.computes(node.right):
+            decides = "False" if node.word == "and" else "True"
+            left, name = self.value(node.left), self.variable()
+            self.line(f"{name} = {decides}")
+            with self.only_if(f"{left} is not {decides}"):
+                self.line(f"{name} = {three_valued(node.word, left, self.value(node.right))}")
+            return name
+        return None
+
+    def _case(self, node: nodes.Case) -> str:
+        name, opened = self.variable(), self.variable()
+        self.line(f"{name}, {opened} = None, True")
+        for condition, value in node.branches:
+            with self.only_if(opened):
+                decided = self.value(condition)
+                with self.only_if(f"{decided} is True"):
+                    self.line(f"{name}, {opened} = {self.value(value)}, False")
+        with self.only_if(opened):
+            self.line(f"{name} = {self.value(node.otherwise)}")
+        return name
+
+    def _call(self, node: nodes.Call) -> str:
+        tests, arguments = [], []
+        for argument in node.passed:
+            typed = node.function in _OF_TYPED and isinstance(argument, Attribute)
+            if typed and argument.type == column_types.JSON:
+                assert isinstance(argument, Attribute)
+                tests.append(self.content(argument))
+                arguments.append(self.typed(argument.base, argument.steps))
+            else:
+                arguments.append(self.value(argument))
+                tests.append(arguments[-1])
+        place = [self.constant(_place(node))] if node.refuses else []
+        called = f"{self.constant(node.compute)}({', '.join([*arguments, *place])})"
+        return self.unless_null(tests, called) if node.strict and tests else called
+
+    def _changed(self, node: nodes.Changed) -> str:
+        compare = "differs" if isinstance(node.new, nodes.Whole) else "distinct"
+        return f"{compare}({self.value(node.new)}, {self.value(node.old)})"
 
     def _value(self, node: Node) -> str:
         match node:
@@ -187,7 +267,7 @@ class _Writer:
                 one, other = self.value(left), self.value(right)
                 return self.unless_null([one, other], f"{one} {_OPERATORS[sign]} {other}")
             case nodes.Logic(word, left, right):
-                return _logic(word, self.value(left), self.value(right))
+                return three_valued(word, self.value(left), self.value(right))
             case nodes.Not(operand):
                 inner = self.value(operand)
                 return self.unless_null([inner], f"not {inner}")
@@ -197,18 +277,39 @@ class _Writer:
                 inner = self.value(operand)
                 listed = ", ".join(map(self.value, choices))
                 return self.unless_null([inner], f"one_of({inner}, ({listed},))")
+            case _:
+                return self._computed(node)
+
+    def _computed(self, node: Node) -> str:
+        match node:
             case nodes.Convert():
                 return self._convert(node)
+            case nodes.Call():
+                return self._call(node)
+            case nodes.Changed():
+                return self._changed(node)
+            case nodes.Whole(base, name):
+                image = _IMAGE_NAMES[base]
+                return f"None if {image} is None else {image}.get({self.constant(name)})"
+        raise AssertionError(f"{type(node).__name__} is computed elsewhere")
 
     def _convert(self, node: nodes.Convert) -> str:
         inner = self.value(node.operand)
-        path = self.constant(nodes.spelled(node.operand))
+        path = self.constant(_place(node.operand))
         shape = column_types.decimal_shape(node.type)
-        if shape is not None:
-            return self.unless_null([inner], f"to_decimal({inner}, {shape[0]}, {shape[1]}, {path})")
-        if node.type == column_types.STRING:
-            return self.unless_null([inner], f"to_string({inner})")
-        return self.unless_null([inner], f"to_{node.type}({inner}, {path})")
+        special = casts.converter(node.operand.type, node.type)
+        if special is not None:
+            function, arguments = self.constant(special), f"{inner}, {path}"
+        elif shape is not None:
+            function, arguments = "to_decimal", f"{inner}, {shape[0]}, {shape[1]}, {path}"
+        elif node.type == column_types.STRING:
+            function, arguments = "to_string", inner
+        else:
+            function, arguments = f"to_{node.type}", f"{inner}, {path}"
+        called = f"{function}({arguments})"
+        if node.lenient:
+            called = f"attempt({function}, {arguments})"
+        return self.unless_null([inner], called)
 
     def column(self, node: Node) -> str:
         """The variable of a node's value as rows carry it: decimals as text, bytes as base64."""
@@ -230,14 +331,22 @@ class _Writer:
             reader = {"S": "text", "N": "exact_text", "B": "binary"}.get(node.tag, "boolean")
             return self.checked(node, reader)
         found = self.value(node)
+        if node.type == column_types.EXACT_NUMBER and not isinstance(node, nodes.Convert):
+            place = self.constant(_place(node))
+            return self.unless_null([found], f"exact_column({found}, {place})")
         if column_types.decimal_shape(node.type):
             return self.unless_null([found], f"decimal_text({found})")
+        written = casts.column_text(node.type)
+        if written is not None:
+            return self.unless_null([found], f"{self.constant(written)}({found})")
         return found
 
     def _read(self, node: Attribute | nodes.EventField | nodes.Field) -> str:
         found = self.column(node)
         if isinstance(node, nodes.Field) and column_types.decimal_shape(node.type):
             return self.unless_null([found], f"number({found}, {self.constant(node.name)})")
+        if node.type in (column_types.DATE, column_types.TIMESTAMP):
+            return self.unless_null([found], f"read_column({found}, {self.constant(node.type)})")
         return found
 
     def checked(self, node: Attribute, reader: str) -> str:
@@ -263,43 +372,23 @@ class _Writer:
     def compile(self, name: str) -> Generated:
         source = "\n".join([f"def {self.signature}:", *self.lines, ""])
         scope: dict[str, Any] = {
-            **_RUNTIME,
+            **RUNTIME,
             **self.constants,
             "other_type": self.mismatches.other_type,
         }
-        exec(compile(source, _FILENAME, "exec"), scope)  # noqa: S102 (no text of the user's is in it)
+        try:
+            code = compile(source, _FILENAME, "exec")
+        except (SyntaxError, RecursionError, MemoryError):
+            raise ConfigurationError(
+                "expressions are nested too deeply",
+                where="transform",
+                remedy="Name parts of them as columns: with_columns(…)",
+            ) from None
+        exec(code, scope)  # noqa: S102 (no text of the user's is in it)
         return Generated(source, scope[name])
 
 
-def _logic(word: str, left: str, right: str) -> str:
-    decides = "False" if word == "and" else "True"
-    neutral = "True" if word == "and" else "False"
-    return (
-        f"{decides} if {left} is {decides} or {right} is {decides} else "
-        f"None if {left} is None or {right} is None else {neutral}"
-    )
-
-
-_RUNTIME: dict[str, Any] = {
-    "__builtins__": {"len": len},
-    **{
-        function.__name__: function
-        for function in (
-            runtime.text,
-            runtime.boolean,
-            runtime.binary,
-            runtime.number,
-            runtime.exact_text,
-            runtime.json_text,
-            runtime.elements,
-            runtime.whole,
-            runtime.decimal_text,
-            runtime.to_decimal,
-            runtime.to_bigint,
-            runtime.to_double,
-            runtime.to_boolean,
-            runtime.to_string,
-            runtime.one_of,
-        )
-    },
-}
+def _place(node: Node) -> str:
+    """A node as it is named in a message."""
+    spelled = nodes.spelled(node)
+    return spelled if len(spelled) <= _PLACE_MAX else spelled[: _PLACE_MAX - 1] + "…"

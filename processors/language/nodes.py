@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ class Attribute:
 class Constant:
     """A literal."""
 
-    value: str | Decimal | bool | None
+    value: str | Decimal | int | bool | date | None
     type: str
 
 
@@ -107,10 +108,63 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Convert:
-    """A cast."""
+    """A cast; `lenient` ones are NULL where a value can't be converted."""
 
     operand: Node
     type: str
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function or an operator of `processors.language.functions`.
+
+    `compute` takes the values of `passed`, with `refuses` also the place for an error; with
+    `strict` it is called only where none of them is NULL. `function` and `args` say which it is.
+    """
+
+    function: str
+    args: tuple[Node, ...]
+    type: str
+    compute: Callable[..., Any] = field(compare=False)
+    passed: tuple[Node, ...] = field(compare=False)
+    refuses: bool = field(compare=False)
+    strict: bool = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The value of the first branch whose condition is true; the others are not computed."""
+
+    branches: tuple[tuple[Node, Node], ...]
+    otherwise: Node
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coalesce:
+    """The first that is not NULL; those behind it are not computed."""
+
+    args: tuple[Node, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An attribute of an image with its type, whichever it is; only inside of `Changed`."""
+
+    base: Literal["NewImage", "OldImage"]
+    name: str
+    type: str = column_types.JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whether the same of the new and of the old image is distinct; never NULL."""
+
+    new: Node
+    old: Node
+    type: str = column_types.BOOLEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +204,23 @@ class Field:
     type: str
 
 
-Node = EventField | Attribute | Constant | Compare | Logic | Not | IsNull | OneOf | Convert | Field
+Node = (
+    EventField
+    | Attribute
+    | Constant
+    | Compare
+    | Logic
+    | Not
+    | IsNull
+    | OneOf
+    | Convert
+    | Field
+    | Call
+    | Case
+    | Coalesce
+    | Whole
+    | Changed
+)
 Step = Node | Element | Map
 
 
@@ -165,13 +235,19 @@ def children(node: Node) -> tuple[Node, ...]:
             return (operand, *choices)
         case Field(step):
             return tuple(node for _, node in step.columns)
+        case Call(_, args) | Coalesce(args):
+            return args
+        case Case(branches, otherwise):
+            return (*(node for branch in branches for node in branch), otherwise)
+        case Changed(new, old):
+            return (new, old)
         case _:
             return ()
 
 
 def describes_event(node: Node) -> bool:
     """Whether any part of it says something about the latest change rather than the item."""
-    if isinstance(node, EventField):
+    if isinstance(node, EventField | Changed):
         return True
     if isinstance(node, Attribute):
         base = node.base
@@ -186,6 +262,8 @@ def describes_item(node: Node) -> bool:
         return describes_item(base.source) if isinstance(base, Element) else base != "OldImage"
     if isinstance(node, Field):
         return True
+    if isinstance(node, Changed):
+        return False
     return any(map(describes_item, children(node)))
 
 
@@ -194,7 +272,17 @@ def uses_old_image(node: Node) -> bool:
     if isinstance(node, Attribute):
         base = node.base
         return uses_old_image(base.source) if isinstance(base, Element) else base == "OldImage"
-    return any(map(uses_old_image, children(node)))
+    return isinstance(node, Changed) or any(map(uses_old_image, children(node)))
+
+
+def compares_images(node: Node) -> bool:
+    """Whether any part of it asks what changed, so that both images are needed."""
+    return isinstance(node, Changed) or any(map(compares_images, children(node)))
+
+
+def computes(node: Node) -> bool:
+    """Whether any part of it is worth leaving out: it takes time, or may refuse a value."""
+    return isinstance(node, Convert | Call | Case | Coalesce) or any(map(computes, children(node)))
 
 
 def conjuncts(node: Node) -> list[Node]:
@@ -224,8 +312,32 @@ def canonical(node: Node) -> str:
             return f"({canonical(operand)} is null)"
         case OneOf(operand, choices):
             return f"({canonical(operand)} in ({', '.join(map(canonical, choices))}))"
-        case Convert(operand, target):
-            return f"cast({canonical(operand)} as {target})"
+        case Convert(operand, target, lenient):
+            return f"{'try_' if lenient else ''}cast({canonical(operand)} as {target})"
+        case _:
+            return _canonical_form(node)
+
+
+def _canonical_form(node: Call | Coalesce | Case | Whole | Changed) -> str:
+    match node:
+        case Call(function, args):
+            return _called(function, args)
+        case Coalesce(args):
+            return _called("coalesce", args)
+        case Case(branches, otherwise):
+            listed = (f"when {canonical(c)} then {canonical(v)}" for c, v in branches)
+            return f"case {' '.join(listed)} else {canonical(otherwise)} end"
+        case Whole(base, name):
+            return f"dynamodb.{base}{_step(name)}"
+        case Changed(new):
+            return f"changed({canonical(new)})"
+
+
+def _called(function: str, args: Iterable[Node]) -> str:
+    written = [canonical(arg) for arg in args]
+    if function.isidentifier() or len(written) != 2:
+        return f"{function}({', '.join(written)})"
+    return f"({written[0]} {function} {written[1]})"
 
 
 def spelled(node: Node) -> str:
@@ -275,9 +387,14 @@ def _step(step: str | int) -> str:
     return "." + (step if step.isidentifier() else '"' + step.replace('"', '""') + '"')
 
 
-def _literal(value: str | Decimal | bool | None) -> str:
+def _literal(value: str | Decimal | int | bool | date | None) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
-    return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, date):
+        kind = "timestamp" if isinstance(value, datetime) else "date"
+        return f"{kind} '{value.isoformat()}'"
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)

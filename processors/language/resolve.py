@@ -6,11 +6,11 @@ After a select only its columns have names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from processors.language import column_types, nodes, problems, syntax
+from processors.language import calls, column_types, functions, nodes, problems, syntax
 
 _STRING_FIELDS = ("eventID", "eventName", "eventSource", "eventVersion", "awsRegion")
 # Source: "Record", Amazon DynamoDB Streams API reference; eventSourceARN as AWS Lambda adds it.
@@ -25,6 +25,11 @@ EVENT_FIELDS: Mapping[tuple[str, ...], str] = {
 }
 IMAGES: tuple[nodes.Image, ...] = ("NewImage", "OldImage", "Keys")
 _ROOTS = sorted({path[0] for path in EVENT_FIELDS})
+_MANY = 1_000
+_FORM_ARGUMENTS = {
+    "coalesce": (1, _MANY), "nullif": (2, 2), "if": (2, 3), "greatest": (1, _MANY),
+    "least": (1, _MANY), "changed": (1, 1), "ttl_expired": (0, 0),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +66,40 @@ class _Resolver:
         match expression:
             case syntax.Path():
                 return self.path(expression)
-            case syntax.Literally(value):
-                return nodes.Constant(value, _literal_type(value))
+            case syntax.Literally():
+                return self._literal(expression)
+            case syntax.Cast():
+                return calls.cast(expression, self.node(expression.operand), self.error)
+            case syntax.Call():
+                return self._call(expression)
+            case syntax.Case():
+                return self._case(expression)
+            case _:
+                return self._logical(expression)
+
+    def _logical(
+        self,
+        expression: syntax.Comparison
+        | syntax.Logical
+        | syntax.Negation
+        | syntax.NullTest
+        | syntax.Membership,
+    ) -> nodes.Node:
+        match expression:
             case syntax.Comparison(sign, left, right, position):
-                return nodes.Compare(sign, *self._comparable(left, right, position))
+                one, other = self._comparable((left, right), position)
+                return nodes.Compare(sign, one, other)
             case syntax.Logical(word, left, right):
-                return nodes.Logic(word, self._condition(left), self._condition(right))
+                return nodes.Logic(word, self.condition(left), self.condition(right))
             case syntax.Negation(operand):
-                return nodes.Not(self._condition(operand))
+                return nodes.Not(self.condition(operand))
             case syntax.NullTest(operand):
                 return nodes.IsNull(self.node(operand))
             case syntax.Membership(operand, choices, position):
-                pairs = [self._comparable(operand, choice, position) for choice in choices]
-                return nodes.OneOf(pairs[0][0], tuple(choice for _, choice in pairs))
-            case syntax.Cast(operand, target, position):
-                return self._cast(self.node(operand), target, position)
+                first, *others = self._comparable((operand, *choices), position)
+                return nodes.OneOf(first, tuple(others))
 
     def condition(self, expression: syntax.Expression) -> nodes.Node:
-        return self._condition(expression)
-
-    def _condition(self, expression: syntax.Expression) -> nodes.Node:
         node = self.node(expression)
         if node.type not in (column_types.BOOLEAN, column_types.NULL):
             raise self.error(
@@ -90,36 +109,92 @@ class _Resolver:
             )
         return node
 
-    def _comparable(
-        self, left: syntax.Expression, right: syntax.Expression, position: int
-    ) -> tuple[nodes.Node, nodes.Node]:
-        one, other = self.node(left), self.node(right)
-        if not column_types.comparable(one.type, other.type):
-            raise self.error(
-                position,
-                f"{one.type} and {other.type} do not compare",
-                "Cast one side: cast(… as string)",
-            )
-        return one, other
+    def _literal(self, literal: syntax.Literally) -> nodes.Node:
+        value, kind = literal.value, literal.type
+        if kind is not None:
+            return calls.moment(str(value), kind, literal.position, self.error)
+        if isinstance(value, Decimal) and calls.is_whole(value):
+            return nodes.Constant(int(value), column_types.BIGINT)
+        return nodes.Constant(value, _literal_type(value))
 
-    def _cast(self, operand: nodes.Node, target: str, position: int) -> nodes.Node:
-        target = {"decimal": "decimal(38,18)", "int": column_types.BIGINT}.get(target, target)
-        shape = column_types.decimal_shape(target)
-        valid = shape is not None and 0 < shape[0] <= column_types.DECIMAL_PRECISION_MAX
-        if shape is not None and not (valid and 0 <= shape[1] <= shape[0]):
-            raise self.error(position, f"{target} is not a decimal of 1 to 38 digits")
-        if shape is None and target not in column_types.CAST_TARGETS:
-            raise self.error(
-                position,
-                f"can't cast to {target!r}",
-                problems.nearest(target, column_types.CAST_TARGETS),
+    def _comparable(
+        self, expressions: Sequence[syntax.Expression], position: int
+    ) -> list[nodes.Node]:
+        """Values that compare with the first one, all of types that Python compares as SQL does."""
+        found = [self.node(expression) for expression in expressions]
+        return calls.comparable(found, [e.position for e in expressions], position, self.error)
+
+    def _case(self, case: syntax.Case) -> nodes.Node:
+        conditions = [self.condition(condition) for condition, _ in case.branches]
+        written = [value for _, value in case.branches]
+        otherwise = case.otherwise or syntax.Literally(None, case.position)
+        values = self._unified([*written, otherwise], case.position)
+        branches = tuple(zip(conditions, values[:-1], strict=True))
+        return nodes.Case(branches, values[-1], values[0].type)
+
+    def _unified(self, expressions: Sequence[syntax.Expression], position: int) -> list[nodes.Node]:
+        return calls.unified([self.node(e) for e in expressions], position, self.error)
+
+    def _call(self, call: syntax.Call) -> nodes.Node:
+        name = functions.ALIASES.get(call.name, call.name)
+        if call.star or name not in (*functions.FUNCTIONS, *functions.FORMS):
+            raise self._unknown_function(call)
+        if name in functions.FORMS:
+            return self._form(name, call)
+        found = [self.node(argument) for argument in call.args]
+        return calls.called(name, call, found, self.error)
+
+    def _unknown_function(self, call: syntax.Call) -> Exception:
+        reason = functions.REFUSED.get(call.name)
+        if reason is not None:
+            return self.error(call.position, f"{call.name} can't be used here", reason)
+        near = problems.nearest(call.name, functions.names())
+        return self.error(call.position, f"unknown function {call.name!r}", near)
+
+    def _form(self, name: str, call: syntax.Call) -> nodes.Node:
+        least, most = _FORM_ARGUMENTS[name]
+        if not least <= len(call.args) <= most:
+            wanted = str(least) if least == most else f"at least {least}"
+            raise self.error(call.position, f"{name} takes {wanted} arguments")
+        if name == "ttl_expired":
+            return _expired_by_ttl()
+        if name == "changed":
+            return self._changed(call)
+        if name == "if":
+            condition, value, *otherwise = call.args
+            rest = otherwise[0] if otherwise else None
+            return self._case(syntax.Case(((condition, value),), rest, call.position))
+        if name == "nullif":
+            one, other = self._comparable(call.args, call.position)
+            first = self.node(call.args[0])
+            nothing = nodes.Constant(None, column_types.NULL)
+            return nodes.Case(((nodes.Compare("=", one, other), nothing),), first, first.type)
+        found = self._unified(call.args, call.position)
+        if name == "coalesce":
+            return nodes.Coalesce(tuple(found), found[0].type)
+        return calls.extreme(name, found, call.position, self.error)
+
+    def _changed(self, call: syntax.Call) -> nodes.Node:
+        argument = call.args[0]
+        if isinstance(argument, syntax.Literally) and isinstance(argument.value, str):
+            if self._scope.columns is None:
+                name = argument.value
+                return nodes.Changed(nodes.Whole("NewImage", name), nodes.Whole("OldImage", name))
+            argument = syntax.Path(
+                (syntax.Part(argument.value, argument.position),), argument.position
             )
-        if (
-            operand.type in (column_types.BINARY, column_types.JSON)
-            and target != column_types.STRING
-        ):
-            raise self.error(position, f"can't cast {operand.type} to {target}")
-        return nodes.Convert(operand, target)
+        new = self.node(argument)
+        try:
+            old = calls.before(new)
+        except calls.NoImageError:
+            old = new
+        if old == new:
+            raise self.error(
+                argument.position,
+                "changed takes the name of an attribute, or an expression of NewImage",
+                "Write changed('status'), or changed(dynamodb.NewImage.status.S)",
+            )
+        return nodes.Changed(new, old)
 
     def path(self, path: syntax.Path) -> nodes.Node:
         first = path.parts[0]
@@ -212,6 +287,14 @@ class _Resolver:
         return self.error(part.position, f"{what}, not {str(part.value)!r},")
 
     def _without_type(self, path: syntax.Path) -> Exception:
+        last = path.parts[-1]
+        name = str(last.value)
+        if self._text[last.position : last.position + len(name) + 1] == f"{name}-":
+            return self.error(
+                last.position,
+                "a path into an item ends with its type",
+                'Put names with other characters in quotes: "order-id"',
+            )
         written = "…." + str(path.parts[-1].value)[:40]
         return self.error(
             path.parts[-1].position,
@@ -231,6 +314,24 @@ def _literal_type(value: str | Decimal | bool | None) -> str:
     if isinstance(value, bool):
         return column_types.BOOLEAN
     return column_types.STRING if isinstance(value, str) else column_types.EXACT_NUMBER
+
+
+def _expired_by_ttl() -> nodes.Node:
+    """Whether DynamoDB's time to live removed the item.
+
+    Source: "DynamoDB Streams and Time to Live", Amazon DynamoDB Developer Guide.
+    """
+    parts = [
+        nodes.Compare(
+            "=",
+            nodes.EventField(("userIdentity", field), column_types.STRING),
+            nodes.Constant(value, column_types.STRING),
+        )
+        for field, value in (("type", "Service"), ("principalId", "dynamodb.amazonaws.com"))
+    ]
+    both = nodes.Logic("and", parts[0], parts[1])
+    never = nodes.Constant(False, column_types.BOOLEAN)
+    return nodes.Coalesce((both, never), column_types.BOOLEAN)
 
 
 def default_name(node: nodes.Node) -> str | None:

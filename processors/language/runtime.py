@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ _PLAIN_NUMBER = re.compile(
 )
 # DynamoDB's numbers reach 9.99E+125 with 38 digits; wide enough to round any of them once.
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
+_EXPONENT_MAX = 150
 _BIGINT_MIN, _BIGINT_MAX = -(2**63), 2**63 - 1
 _TRUTH = {"true": True, "false": False}
 
@@ -186,7 +188,12 @@ def to_bigint(value: Any, path: str) -> int:
 
 def to_double(value: Any, path: str) -> float:
     """The nearest double. Raises: UnfitValueError: no number."""
-    return float(_decimal(value, path))
+    if isinstance(value, int | float):
+        return float(value)
+    found = float(_number_of(value, path))
+    if not math.isfinite(found):
+        raise UnfitValueError("a number beyond what a double can hold", where=path)
+    return found
 
 
 def to_boolean(value: Any, path: str) -> bool:
@@ -206,6 +213,15 @@ def to_string(value: Any) -> str:
 
 
 def _decimal(value: Any, path: str) -> Decimal:
+    found = _number_of(value, path)
+    if abs(found.adjusted()) > _EXPONENT_MAX:
+        if found.adjusted() < 0:
+            return Decimal(0)
+        raise UnfitValueError("a number too large for a decimal", where=path)
+    return found
+
+
+def _number_of(value: Any, path: str) -> Decimal:
     try:
         found = Decimal(repr(value) if isinstance(value, float) else value)
     except (InvalidOperation, TypeError, ValueError):

@@ -27,10 +27,11 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Literally:
-    """A text, a number, true, false or null."""
+    """A text, a number, true, false or null; with `type`, `date '…'` and `timestamp '…'`."""
 
     value: str | Decimal | bool | None
     position: int = field(compare=False)
+    type: Literal["date", "timestamp"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,42 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """`cast(operand as target)`; `target` is a type's name as it was written, in lower case."""
+    """`cast(operand as target)`; `target` is a type's name as it was written, in lower case.
+
+    `lenient`: `try_cast`, NULL where a value can't be converted.
+    """
 
     operand: Expression
     target: str
     position: int = field(compare=False)
+    lenient: bool = False
 
 
-Expression = Path | Literally | Comparison | Logical | Negation | NullTest | Membership | Cast
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`name(arguments)`, the name in lower case; an operator such as `a + b` is a call of `+`.
+
+    `star`: `name(*)`.
+    """
+
+    name: str
+    args: tuple[Expression, ...]
+    position: int = field(compare=False)
+    star: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`case when condition then value … else otherwise end`; the first condition that is true."""
+
+    branches: tuple[tuple[Expression, Expression], ...]
+    otherwise: Expression | None
+    position: int = field(compare=False)
+
+
+Expression = (
+    Path | Literally | Comparison | Logical | Negation | NullTest | Membership | Cast | Call | Case
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def test_import_contracts_hold():
     ("statement", "names"),
     [
         ("import bridge", ["DynamoDBSource"]),
-        ("import processors", ["Input", "Output", "Stream", "transform"]),
+        ("import processors", ["Input", "Output", "Stream", "col", "lit", "transform", "when"]),
         ("import sinks", ["Dataset"]),
     ],
 )

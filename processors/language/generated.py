@@ -1,0 +1,46 @@
+"""What generated functions find among their globals, and the source of its logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from processors.language import casts, collections, runtime
+
+RUNTIME: dict[str, Any] = {
+    "__builtins__": {"len": len},
+    **{
+        function.__name__: function
+        for function in (
+            runtime.text,
+            runtime.boolean,
+            runtime.binary,
+            runtime.number,
+            runtime.exact_text,
+            runtime.json_text,
+            runtime.elements,
+            runtime.whole,
+            runtime.decimal_text,
+            runtime.to_decimal,
+            runtime.to_bigint,
+            runtime.to_double,
+            runtime.to_boolean,
+            runtime.to_string,
+            runtime.one_of,
+            casts.attempt,
+            casts.exact_column,
+            casts.read_column,
+            collections.differs,
+            collections.distinct,
+        )
+    },
+}
+
+
+def three_valued(word: str, left: str, right: str) -> str:
+    """The source of SQL's and, or, of two variables."""
+    decides = "False" if word == "and" else "True"
+    neutral = "True" if word == "and" else "False"
+    return (
+        f"{decides} if {left} is {decides} or {right} is {decides} else "
+        f"None if {left} is None or {right} is None else {neutral}"
+    )
