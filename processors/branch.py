@@ -100,11 +100,7 @@ class Branch:
     def _column_name(self, named: syntax.Named, node: nodes.Node) -> str:
         name = column_name(named, node)
         if name == TABLE_COLUMN and node != self._table():
-            raise ConfigurationError(
-                f"the name {name!r} is that of the table a row comes from",
-                where=problems.quote(named.text),
-                remedy="Use another: … as my_column",
-            )
+            raise _table_name_taken(problems.quote(named.text))
         return name
 
     def keeping_table(self) -> Branch:
@@ -165,6 +161,8 @@ class Branch:
         for old, new in names.items():
             self._check_known(old, "rename")
             check_name(_text(new, "rename"), f"rename({{{old!r}: {new!r}}})")
+            if new == TABLE_COLUMN:
+                raise _table_name_taken(f"rename({{{old!r}: {new!r}}})")
         renamed: dict[str, nodes.Node] = {}
         for name, node in self.columns.items():
             new = names.get(name, name)
@@ -222,6 +220,8 @@ class Branch:
         types = check_schema(function, schema)
         for name in types:
             check_name(name, f"map({name_of(function)})")
+            if name == TABLE_COLUMN:
+                raise _table_name_taken(f"map({name_of(function)})")
             others = [other for other in types if other != name]
             check_free(name, others, f"map({name_of(function)})")
         columns = [(name, node.type) for name, node in self.columns.items()]
@@ -276,6 +276,14 @@ class Branch:
         if self.selected:
             return Scope(columns, self.elements)
         return Scope(None, self.elements, columns)
+
+
+def _table_name_taken(where: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the name {TABLE_COLUMN!r} is that of the table a row comes from",
+        where=where,
+        remedy="Use another; rows of a union keep this one by themselves",
+    )
 
 
 def _behind_map(node: nodes.Node) -> bool:

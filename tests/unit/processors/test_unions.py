@@ -140,6 +140,8 @@ def test_an_input_of_several_tables_is_their_union():
         ),
         (lambda o, r: o.union(o), "both sides of a union read table 'orders'"),
         (lambda o, r: o.union(r).select("eventID as _table"), "the table a row comes from"),
+        (lambda o, r: o.union(r).rename({"id": "_table"}), "the table a row comes from"),
+        (lambda o, r: o.union(r).map(dict, schema={"_table": "string"}), "the table a row"),
     ],
 )
 def test_mistakes_are_told_at_once(chain, message):
