@@ -77,6 +77,13 @@ class CompiledFlow:
         """Of its rows, as far as it is known now."""
         return self.discovery.schema
 
+    @property
+    def unchecked(self) -> str | None:
+        """Why nobody can say its rows from the items there are now; None: they can be said."""
+        if self.keyed is not None and self.keyed.window is not None:
+            return "its windows count changes, which the items there are now do not tell"
+        return None
+
     def evaluate(self, change: Mapping[str, Any], known_key: str | None = None) -> Evaluation:
         """The meaning of a decoded change; `known_key` is its `change_key` if that is known.
 

@@ -29,15 +29,23 @@ class Passing:
         tables: the sources' names.
         transform: the processor's.
         dataset: the sink's.
+        keyed: its rows are made in two steps, by way of a topic of their own.
     """
 
     def __init__(
-        self, kafka: KafkaConfig, *, tables: Sequence[str], transform: str, dataset: str
+        self,
+        kafka: KafkaConfig,
+        *,
+        tables: Sequence[str],
+        transform: str,
+        dataset: str,
+        keyed: bool = False,
     ) -> None:
         names = TopicNames(kafka.namespace)
         self._kafka = kafka
+        read = [*map(names.changes, tables), *([names.contributions(dataset)] if keyed else [])]
         self._steps = (
-            *((names.changes(table), names.group(transform), "the processor") for table in tables),
+            *((topic, names.group(transform), "the processor") for topic in read),
             (names.rows(dataset), names.group(f"sink.{dataset}"), "the sink"),
         )
 

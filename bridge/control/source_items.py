@@ -92,9 +92,31 @@ class ExpectedRows:
         """Of every item; `items` counts them."""
         self.items = 0
         for flow, table in self._parts:
+            if flow.keyed is not None:
+                yield from self._keyed(flow, table)
+                continue
             for item in table.scan():
                 self.items += 1
                 yield from self._of(flow, table, item)
+
+    def _keyed(self, flow: CompiledFlow, table: SourceTable) -> Iterator[SourceRow]:
+        """Of a flow whose rows come from many items."""
+        from processors.keyed.expected import ExpectedGroups
+
+        assert flow.keyed is not None
+        groups = ExpectedGroups(flow.keyed)
+        for item in table.scan():
+            self.items += 1
+            item_key = table.item_key(item)
+            try:
+                groups.add(item_key, flow.expected(item, table.key_names))
+            except ConfigurationError:
+                raise
+            except (TailraceError, ArithmeticError, LookupError, TypeError, ValueError):
+                yield SourceRow(item_key, item_key, None)
+        for key, row in groups.rows():
+            value = self.columns.spell_expected(row) if row is not None else None
+            yield SourceRow(key, key, value)
 
     def _of(self, flow: CompiledFlow, table: SourceTable, item: Item) -> list[SourceRow]:
         """Of one item. One that the transform can't take is one row without a value."""
@@ -113,6 +135,10 @@ class ExpectedRows:
         """Read anew: the rows of these items, or with `scan` these rows wherever they come from."""
         found: dict[str, SourceRow] = {}
         for flow, table in self._parts:
+            if flow.keyed is not None:
+                again = self._keyed(flow, table)
+                found |= {row.row_key: row for row in again if row.row_key in rows}
+                continue
             own = {key for key in map(flow.source_key, items) if key is not None}
             read = table.scan() if scan else table.get(own)
             for item in read:

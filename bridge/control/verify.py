@@ -57,6 +57,7 @@ class Verdict:
     loading: bool = False
     left_out: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    unchecked: str | None = None
 
     @property
     def clean(self) -> bool:
@@ -71,10 +72,13 @@ class Verdict:
             "in_flight", "dead_lettered",
         )  # fmt: skip
         names = {"table": self.table, "dataset": self.dataset}
-        return names | {name: getattr(self, name) for name in figures} | {"stalled": self.stalled}
+        rest = {"stalled": self.stalled, "unchecked": self.unchecked}
+        return names | {name: getattr(self, name) for name in figures} | rest
 
     def line(self) -> str:
         """The outcome in one line."""
+        if self.unchecked is not None:
+            return f"not checked: {self.dataset}: {self.unchecked}"
         rows = "" if self.expected_rows == self.source_items else f" = {self.expected_rows:,} rows"
         sides = (
             f"{self.table} {self.source_items:,} items{rows}, "
@@ -190,6 +194,16 @@ class Verification:
         Raises:
             TailraceError: a side can't be read.
         """
+        unchecked = self._feed.flow.unchecked
+        if unchecked is not None:
+            return Verdict(
+                table=" + ".join(self._feed.tables),
+                dataset=self._feed.dataset.id,
+                source_items=0,
+                expected_rows=0,
+                delta_rows=self._rows.count(),
+                unchecked=unchecked,
+            )
         with Comparison() as comparison:
             # The table first: what items are found to hold is named as it is there.
             delta_rows = comparison.add_table(self._rows.all(self._expected.columns))
@@ -243,6 +257,7 @@ class Verification:
             tables=self._feed.tables,
             transform=self._feed.flow.transform,
             dataset=self._feed.dataset.id,
+            keyed=self._feed.flow.keyed is not None,
         )
 
     def _places(self, left: dict[str, Suspect]) -> tuple[set[str], set[str], bool]:
