@@ -19,7 +19,6 @@ import tempfile
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,6 +32,7 @@ from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import TopicNames
 from processors.application import ApplicationSettings, ProcessorApplication
 from processors.compiled import CompiledTransform, compile_transform
+from processors.events import typed
 from processors.pipeline import Pipeline
 from processors.quix import Topic, TopicConfig, TopicManager
 from processors.transform import Transform
@@ -143,31 +143,6 @@ class Changes:
         if item is None:
             return None
         return dict(item) if self._typed else {name: typed(v) for name, v in item.items()}
-
-
-def typed(value: Any) -> dict[str, Any]:
-    """A plain Python value as DynamoDB JSON.
-
-    Raises:
-        TypeError: DynamoDB has no such type.
-    """
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case str():
-            return {"S": value}
-        case int() | Decimal():
-            return {"N": str(value)}
-        case list() | tuple():
-            return {"L": [typed(inner) for inner in value]}
-        case dict():
-            return {"M": {name: typed(inner) for name, inner in value.items()}}
-        case set() | frozenset() if value:
-            tags, contents = zip(*(next(iter(typed(v).items())) for v in value), strict=True)
-            return {f"{tags[0]}S": sorted(contents)}
-    raise TypeError(f"{type(value).__name__} has no DynamoDB type here; give typed JSON instead")
 
 
 class TransformDriver:

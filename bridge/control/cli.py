@@ -97,6 +97,49 @@ def run(
     run_stage(kind.value, file, command_settings(kind.value))
 
 
+@app.command(epilog="Example: tailrace check orders.py")
+def check(file: File, as_json: AsJson = False) -> None:
+    """Find mistakes in a file and say what it will do; starts nothing."""
+    from bridge.control.check import run_check
+
+    run_check(file, as_json=as_json)
+
+
+@app.command(epilog="Example: tailrace preview orders.py --last 20")
+def preview(
+    file: File,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="JSON Lines: an event per line.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", help="The newest N changes of the topic instead.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Key attribute of the table, for events in the short form."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+) -> None:
+    """Show the rows of each event, or why there are none; writes nothing."""
+    from bridge.control.preview import run_preview
+
+    run_preview(
+        command_settings("preview"), file, events=events, last=last, key=key or (), as_json=as_json
+    )
+
+
+@app.command("test", epilog="Example: tailrace test orders.py")
+def run_cases_of(
+    files: Annotated[list[str], typer.Argument(metavar="FILE[:name]…", help="Transform files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Run the cases a transform has in FILE.events.yaml, without a broker."""
+    from bridge.control.cases import run_cases
+
+    command_settings("test")
+    _done(run_cases(files, as_json=as_json))
+
+
 @app.command(epilog="Example: tailrace verify orders.py --json")
 def verify(
     file: File,

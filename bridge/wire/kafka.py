@@ -194,10 +194,12 @@ def read_to_end(
     partitions: Iterable[int],
     *,
     timeout_s: float = 60.0,
+    newest: int | None = None,
 ) -> Iterator[Message]:
     """Every committed message of the partitions, up to the end as it was at the call.
 
     Records of a transaction that is still open at that end are waited for until it is decided.
+    With `newest` only the last so many offsets of each partition are read.
 
     Raises:
         BrokerUnreachableError: the end was not reached within `timeout_s`.
@@ -207,7 +209,11 @@ def read_to_end(
     consumer = Consumer(kafka.consumer(group=group))
     try:
         waiting = {p: b.end for p, b in bounds.items() if b.end > b.start}
-        consumer.assign([TopicPartition(topic, p, bounds[p].start) for p in waiting])
+        begins = {
+            p: bounds[p].start if newest is None else max(bounds[p].start, end - newest)
+            for p, end in waiting.items()
+        }
+        consumer.assign([TopicPartition(topic, p, begin) for p, begin in begins.items()])
         deadline = time.monotonic() + timeout_s
         while waiting:
             message = consumer.poll(0.1)
