@@ -21,12 +21,19 @@ from bridge.wire.topics import TopicNames
 from processors.compiled import CompiledTransform
 
 Description = Mapping[str, Mapping[str, Any]]
-"""By dataset: table, key, steps and columns in their canonical spelling."""
+"""By dataset, and by table where several feed it: table, key, steps and columns in their canonical
+spelling."""
 
 
 def describe(compiled: CompiledTransform) -> Description:
     """What is compared between two starts."""
-    return {flow.dataset.id: flow.description for flow in compiled.flows}
+    datasets = [flow.dataset.id for flow in compiled.flows]
+    return {
+        flow.dataset.id
+        if datasets.count(flow.dataset.id) == 1
+        else f"{flow.dataset.id} from {flow.table}": flow.description
+        for flow in compiled.flows
+    }
 
 
 def differences(before: Description, now: Description) -> list[str]:

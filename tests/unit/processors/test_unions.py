@@ -6,6 +6,7 @@ from bridge import DynamoDBSource
 from bridge.wire.errors import ConfigurationError
 from processors import Input, Output, Stream, transform
 from processors.compiled import compile_transform
+from processors.revision import describe, differences
 from processors.testing import Changes, TransformDriver
 from sinks import Dataset
 
@@ -148,3 +149,22 @@ def test_mistakes_are_told_at_once(chain, message):
     with pytest.raises(ConfigurationError) as caught:
         compile_transform(declare(chain))
     assert message in str(caught.value)
+
+
+def test_a_change_on_either_side_is_noticed():
+    def description(chain):
+        return describe(compile_transform(declare(chain)))
+
+    before = description(selected)
+    assert len(before) == 2
+    assert differences(before, description(selected)) == []
+    for side in (0, 1):
+        changed = description(
+            lambda o, r, side=side: (
+                [o, r][1 - side]
+                .select(ID, f"cast({TOTAL} as decimal(38,18)) as total")
+                .union([o, r][side].filter(f"{TOTAL} > 1").select(ID, f"{TOTAL} as total"))
+            )
+        )
+        table = ("orders", "returns")[side]
+        assert any(f"steps of all from {table}" in line for line in differences(before, changed))
