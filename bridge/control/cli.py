@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.control import dlq
+from bridge.control import dlq, schema_log
 from bridge.control.command import command_settings
 from bridge.wire.errors import TailraceError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(schema_log.app, name="schema")
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]

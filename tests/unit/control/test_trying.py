@@ -51,7 +51,7 @@ def test_check_says_what_a_file_will_do(orders: Path, capsys) -> None:
 def test_check_points_at_a_mistake(orders: Path) -> None:
     orders.write_text(ORDERS.replace("orderTotal.N as", "orderTotal.Q as"))
 
-    with pytest.raises(ConfigurationError, match="orderTotal[.]▶Q"):
+    with pytest.raises(ConfigurationError, match=r"orderTotal[.]▶Q"):
         run_check(str(orders), as_json=False)
 
 
