@@ -15,10 +15,9 @@ from processors.branch import Branch
 from processors.keyed.aggregates import ARRIVALS, FUNCTIONS, Aggregate, Function, result_type
 from processors.keyed.plan import WINDOW_END, WINDOW_START, KeyedPlan, Window
 from processors.keyed.windows import DEFAULT_GRACE, Tumbling, duration_ms
-from processors.language import column_types, nodes, problems
+from processors.language import column_types, nodes, problems, syntax
 from processors.language.parser import parse_named
 from processors.language.resolve import resolve
-from processors.language.tokens import tokenize
 from processors.naming import check_free, check_name, column_name
 
 if TYPE_CHECKING:
@@ -237,22 +236,16 @@ def _aggregate(
 
 
 def _call(name: str, item: object, branch: Branch) -> _Call:
-    if hasattr(item, "tree"):
-        tree = item.tree()
-        inner = getattr(tree, "args", ())
-        if hasattr(tree, "name") and len(inner) <= 1:
-            text = item.text() if hasattr(item, "text") else str(item)
-            found = resolve(inner[0], branch.scope(), text) if inner else None
-            return _Call(str(tree.name).lower(), found)
-    elif isinstance(item, str):
-        tokens = tokenize(item)
-        if len(tokens) > 3 and (tokens[1].value, tokens[-2].value) == ("(", ")"):
-            inside = item[tokens[1].position + 1 : tokens[-2].position]
-            function = tokens[0].word()
-            if not inside.strip() or (function == "count" and inside.strip() == "*"):
+    if isinstance(item, str) or hasattr(item, "tree"):
+        named = parse_named(cast("str", item))
+        call = named.expression
+        if isinstance(call, syntax.Call) and named.alias is None:
+            function = call.name.lower()
+            if len(call.args) > 1:
+                raise problems.at(named.text, call.position, f"{function} takes one argument")
+            if not call.args:
                 return _Call(function, None)
-            named = parse_named(inside)
-            return _Call(function, resolve(named.expression, branch.scope(), inside))
+            return _Call(function, resolve(call.args[0], branch.scope(), named.text))
     raise ConfigurationError(
         "an aggregate expected",
         where=f"agg({name}={item!r})",

@@ -39,7 +39,10 @@ def test_import_contracts_hold():
     ("statement", "names"),
     [
         ("import bridge", ["DynamoDBSource"]),
-        ("import processors", ["Input", "Output", "Stream", "col", "lit", "transform", "when"]),
+        (
+            "import processors",
+            ["Input", "Output", "Stream", "col", "lit", "transform", "tumbling", "when"],
+        ),
         ("import sinks", ["Dataset"]),
     ],
 )

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from bridge.wire.envelope import header
 from bridge.wire.errors import ConfigurationError
-from processors.keyed.windows import tumbling
-from processors.testing import Changes, TransformDriver
+from processors import col, tumbling
+from processors.columns import call
+from processors.keyed.expected import ExpectedGroups
+from processors.testing import Changes, TransformDriver, typed
 from tests.unit.processors.build import compiled, declare
 
 COLUMNS = (
@@ -57,6 +59,21 @@ def test_groups_follow_their_items(changes):
         }  # fmt: skip
         driver.send(changes.remove(item("b")), changes.remove(item("a")), changes.remove(item("c")))
         assert driver.table() == {}
+
+
+def test_aggregates_take_expressions_as_text_and_as_python(changes):
+    both = declare(
+        lambda s: (
+            s.select(*COLUMNS)
+            .group_by(col("status"))
+            .agg(n="count(*)", double="sum(total * 2)", least=call("min", col("total")))
+        ),
+        name="both",
+    )
+    with TransformDriver(both) as driver:
+        driver.send(changes.insert(item("a", "x", 5)), changes.insert(item("b", "x", 3)))
+        (row,) = driver.table().values()
+    assert (row["n"], float(row["double"]), row["least"]) == (2, 16, "3.00")
 
 
 def shown(driver):
@@ -137,9 +154,11 @@ def test_windows_count_changes_by_their_time_but_no_scan(changes):
 
 def test_a_sum_that_fits_no_column_is_set_aside_and_leaves_the_group_alone(changes):
     whole = declare(
-        lambda s: s.select("cast(dynamodb.NewImage.total.N as bigint) as total", *COLUMNS[:2])
-        .group_by("status")
-        .agg(total="sum(total)"),
+        lambda s: (
+            s.select("cast(dynamodb.NewImage.total.N as bigint) as total", *COLUMNS[:2])
+            .group_by("status")
+            .agg(total="sum(total)")
+        ),
         name="whole",
     )
     with TransformDriver(whole) as driver:
@@ -159,6 +178,8 @@ def test_a_sum_that_fits_no_column_is_set_aside_and_leaves_the_group_alone(chang
         (lambda s: s.select(*COLUMNS).group_by("status").agg(n="median(total)"), "no aggregate"),
         (lambda s: s.select(*COLUMNS).group_by("status").agg(n="sum(status)"), "makes no sense"),
         (lambda s: s.select(*COLUMNS).group_by("status").agg(n="total"), "an aggregate expected"),
+        (lambda s: s.select(*COLUMNS).group_by("status").agg(n="sum(id, id)"), "one argument"),
+        (lambda s: s.select(*COLUMNS).group_by("status").agg(n="sum(nosuch)"), "nosuch"),
         (lambda s: s.select(*COLUMNS).group_by("status").agg(n="sum()"), "of what"),
         (lambda s: s.select(*COLUMNS, "eventName").key_by("eventName"), "latest change"),
         (lambda s: by_status(s).select("status"), "nothing can follow"),
@@ -207,6 +228,12 @@ def test_the_table_is_the_aggregate_of_the_items_whatever_happens(steps, vanishe
                 sent.append(message)
                 driver.send(message)
         found = {row["status"]: row for row in driver.table().values()}
+        flow = driver.compiled.flow
+    verified = ExpectedGroups(flow.keyed)
+    for name, one in items.items():
+        typed_item = {attribute: typed(value) for attribute, value in one.items()}
+        verified.add(name, flow.expected(typed_item, ["id"]))
+    assert {columns["status"]: columns for _, columns in verified.rows()} == found
     groups = {}
     for one in items.values():
         groups.setdefault(one.get("status"), []).append(one["total"])
