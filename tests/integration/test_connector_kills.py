@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pytest
 from bridge.wire.kafka import KafkaConfig
 from tests.fakes.dynamodb import FakeDynamoDB, World
 from tests.fault import lab
-from tests.parts.process import Process
+from tests.fault.writer import Writer
 from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -31,38 +30,6 @@ def endpoint() -> Iterator[tuple[World, str]]:
         yield world, server.endpoint
 
 
-class Writer:
-    """Writes to the table from a thread, until enough was written."""
-
-    def __init__(self, world: World, changes: int, rate_per_s: float) -> None:
-        self._world, self._changes, self._rate = world, changes, rate_per_s
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._draw = random.Random(5)
-
-    def _run(self) -> None:
-        begun = time.monotonic()
-        for number in range(self._changes):
-            key = {"id": {"S": f"item-{self._draw.randrange(150)}"}}
-            if self._draw.random() < 0.15:
-                self._world.delete(TABLE, key)
-            else:
-                self._world.put(TABLE, {**key, "n": {"N": str(number)}})
-            ahead_s = number / self._rate - (time.monotonic() - begun)
-            if ahead_s > 0.01:
-                time.sleep(ahead_s)
-
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join(120)
-
-    @property
-    def busy(self) -> bool:
-        return self._thread.is_alive()
-
-
 def test_a_connector_killed_again_and_again_loses_and_doubles_nothing(
     endpoint: tuple[World, str], kafka: KafkaConfig, tmp_path: Path
 ) -> None:
@@ -73,7 +40,7 @@ def test_a_connector_killed_again_and_again_loses_and_doubles_nothing(
     draw = random.Random(2)
     kills = 0
     try:
-        with Writer(world, 4000, 400) as writer:
+        with Writer(world, TABLE, 4000, 400) as writer:
             while writer.busy:
                 process.start()
                 time.sleep(draw.uniform(1.0, 2.5))
@@ -89,54 +56,6 @@ def test_a_connector_killed_again_and_again_loses_and_doubles_nothing(
     state = {key: image["n"] for key, image in lab.replay(topic).items()}
     items = {f'{{"id":{{"S":"{i["id"]["S"]}"}}}}': i["n"] for i in world.items(TABLE)}
     assert state == items
-
-
-@pytest.mark.needs("expiry", "txn_timeout")
-def test_three_workers_killed_and_paused_share_the_shards(
-    endpoint: tuple[World, str], kafka: KafkaConfig, tmp_path: Path
-) -> None:
-    world, address = endpoint
-    for number in range(150):
-        world.put(TABLE, {"id": {"S": f"item-{number}"}, "n": {"N": "-1"}})
-    workers = [
-        lab.connector_process(
-            replace(kafka, replica=str(number)),
-            address,
-            [TABLE],
-            log=tmp_path / f"log-{number}",
-            name=f"worker {number}",
-            **QUICK,
-        )
-        for number in range(3)
-    ]
-    draw = random.Random(4)
-    try:
-        for worker in workers:
-            worker.start()
-        with Writer(world, 12_000, 300) as writer:
-            while writer.busy:
-                time.sleep(draw.uniform(2, 4))
-                disturb(draw.choice(workers), draw)
-        for worker in workers:
-            if not worker.alive:
-                worker.start()
-        topic = lab.await_history(kafka, world.history, TABLE, timeout_s=90)
-        topic = lab.await_changes(kafka, TABLE, lambda found: len(found.seals) >= 4)
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert len(topic.seals) == 4
-
-
-def disturb(worker: Process, draw: random.Random) -> None:
-    """Kill it, or hold it until its successor has taken over and let it go."""
-    if draw.random() < 0.6:
-        worker.kill()
-        worker.start()
-    else:
-        worker.pause()
-        time.sleep(draw.uniform(1, 14))
-        worker.resume()
 
 
 @pytest.mark.needs("expiry", "txn_timeout")
