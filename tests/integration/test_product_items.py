@@ -12,7 +12,12 @@ from tests.integration.conftest import HEAD
 from tests.parts.waiting import wait_until
 from tests.product.workload import ORDERS, Workload
 
-pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.e2e,
+    pytest.mark.real,
+    pytest.mark.timeout(240),
+]
 
 BOTH = (
     HEAD
