@@ -39,6 +39,8 @@ Failpoint = Callable[[str], None]
 _CALL_TIMEOUT_S = 5.0
 # Above what any record can be before compression; the topic's own limit counts compressed batches.
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+_QUEUE_KBYTES = 32 * 1024
+_LINGER_MS = 20
 _PURGED = KafkaError._PURGE_QUEUE  # noqa: SLF001 (that is how the binding spells it)
 _RETRY = Backoff(first_s=0.2, cap_s=5.0)
 
@@ -50,6 +52,20 @@ class CommitPolicy:
     interval_s: float = 1.0
     bytes_max: int = 16 * 1024 * 1024
     finish_timeout_s: float = 5.0
+
+
+def producer_settings(kafka: KafkaConfig, transactional_id: str) -> dict[str, object]:
+    """librdkafka's settings for a bucket's producer.
+
+    No delivery reports of what arrived: nobody reads them, and a thousand cost as much as producing
+    the messages. A message that can't be delivered makes the transaction abortable all the same.
+    """
+    settings = kafka.producer(transactional_id=transactional_id)
+    settings["delivery.report.only.error"] = True
+    settings["message.max.bytes"] = _MESSAGE_BYTES_MAX
+    settings["queue.buffering.max.kbytes"] = _QUEUE_KBYTES
+    settings["linger.ms"] = _LINGER_MS
+    return settings
 
 
 class Bucket:
@@ -156,15 +172,8 @@ class Bucket:
             if producer is not None:
                 producer.purge()
 
-    def _settings(self) -> dict[str, object]:
-        settings = self._kafka.producer(transactional_id=self._transactional_id)
-        settings["message.max.bytes"] = _MESSAGE_BYTES_MAX
-        settings["queue.buffering.max.kbytes"] = 64 * 1024
-        settings["linger.ms"] = 20
-        return settings
-
     def _initialise(self) -> Producer | None:
-        producer = Producer(self._settings())
+        producer = Producer(producer_settings(self._kafka, self._transactional_id))
         failures = 0
         while not self.closed:
             try:

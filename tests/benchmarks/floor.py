@@ -15,10 +15,8 @@ import time
 from confluent_kafka import Producer
 
 from bridge.connector.aws import AwsRegion
-from bridge.connector.bucket import Bucket, CommitPolicy
-from bridge.connector.fetch import Budget
+from bridge.connector.bucket import producer_settings
 from bridge.connector.plan import shard_bucket
-from bridge.connector.work import Composer
 from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import stamp, stamp_record
 from bridge.wire.kafka import KafkaConfig
@@ -47,15 +45,8 @@ class Lane:
     """One bucket's producer and how many pages of messages wait for it."""
 
     def __init__(self, kafka: KafkaConfig, bucket: int) -> None:
-        composer = Composer(bucket=bucket, checkpoints="", changes={}, dead_letters="")
-        like = Bucket(
-            kafka,
-            composer,
-            policy=CommitPolicy(),
-            budget=Budget(BYTES_MAX),
-            fenced=lambda _bucket, _error: None,
-        )
-        self.producer = Producer(like._settings())
+        transactional_id = f"{kafka.namespace}.connector.{bucket}"
+        self.producer = Producer(producer_settings(kafka, transactional_id))
         self.producer.init_transactions()
         self.pages = 0
         self.waiting_bytes = 0
