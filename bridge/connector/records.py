@@ -6,7 +6,10 @@ position need is decoded. A record that can't be keyed is kept apart for the dea
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import lt
 from typing import Any
 
 import msgspec
@@ -35,6 +38,10 @@ class _Record(msgspec.Struct, gc=False):
     identity: msgspec.Raw = msgspec.field(default=_NULL, name="userIdentity")
 
 
+class _PartsBody(msgspec.Struct, gc=False):
+    Records: list[_Record] | None = None
+
+
 class _Capacity(msgspec.Struct, gc=False):
     CapacityUnits: float = 0.0
 
@@ -46,6 +53,7 @@ class _ScanBody(msgspec.Struct, gc=False):
 
 
 _decode_records = msgspec.json.Decoder(_RecordsBody).decode
+_decode_parts = msgspec.json.Decoder(_PartsBody).decode
 _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_scan = msgspec.json.Decoder(_ScanBody).decode
 _decode_item = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -63,13 +71,19 @@ class Keyed(msgspec.Struct, frozen=True, gc=False):
 class HashKey:
     """Canonical keys of one table's items, from `Keys` as DynamoDB writes them.
 
-    A lone string key without escapes, which most tables have, is canonical already: it is known by
-    its first and last bytes and its six quotation marks.
+    A lone string key without escapes, which most tables have, is canonical already. Of a composite
+    key the hash part is cut out where it stands first or last and both are such strings or numbers.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._head = orjson.dumps({name: {"S": ""}})[:-3]
+        plain = rb'[^"\\\x00-\x1f]+'
+        part = b"%b:" % re.escape(orjson.dumps(name)) + rb'\{"S":"' + plain + rb'"\}'
+        # The range key's attribute has another name: DynamoDB gives each name once.
+        other = rb'"' + plain + rb'":\{"[SNB]":"' + plain + rb'"\}'
+        self._lone = re.compile(rb"\{" + part + rb"\}").fullmatch
+        self._first = re.compile(rb"(\{" + part + rb")," + other + rb"\}").fullmatch
+        self._last = re.compile(rb"\{" + other + rb",(" + part + rb"\})").fullmatch
 
     def of(self, keys: bytes) -> bytes:
         """The Kafka key.
@@ -77,14 +91,12 @@ class HashKey:
         Raises:
             WireError, KeyError, msgspec.DecodeError, msgspec.ValidationError: there is none.
         """
-        if (
-            keys.startswith(self._head)
-            and keys.endswith(b'"}}')
-            and keys.count(b'"') == 6
-            and b"\\" not in keys
-            and len(keys) > len(self._head) + 3
-        ):
+        if self._lone(keys):
             return keys
+        if found := self._first(keys):
+            return found[1] + b"}"
+        if found := self._last(keys):
+            return b"{" + found[1]
         return canonical_key({self.name: _decode_keys(keys)[self.name]})
 
 
@@ -138,15 +150,47 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
     except (msgspec.DecodeError, msgspec.ValidationError):
         raise WireError("an answer of GetRecords that is not its JSON") from None
     page = RecordsPage(next_iterator=answer.NextShardIterator or None, size_bytes=len(body))
+    records = [bytes(raw) for raw in answer.Records or ()]
+    if b'"userIdentity"' in body:
+        records = [_standard_identity(record) for record in records]
+    if not _take_orderly(page, body, records, hash_key, after):
+        _take_each(page, records, hash_key, after)
+    return page
+
+
+def _take_orderly(
+    page: RecordsPage, body: bytes, records: list[bytes], hash_key: HashKey, after: str | None
+) -> bool:
+    """Fill the page in one go if every record is as it should be and new; else leave it alone."""
+    try:
+        parts = [record.dynamodb for record in _decode_parts(body).Records or ()]
+        numbers = [part.SequenceNumber for part in parts]
+        orders = [_order(after)] if after is not None else []
+        orders += map(_order, numbers)
+        if "" in numbers or not all(map(lt, orders, islice(orders, 1, None))):
+            return False
+        of = hash_key.of
+        page.records = [
+            Keyed(of(bytes(part.Keys)), record) for part, record in zip(parts, records, strict=True)
+        ]
+    except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
+        return False
+    if parts:
+        page.last = numbers[-1]
+        times = (part.ApproximateCreationDateTime for part in reversed(parts))
+        page.newest_s = next(filter(None, times), 0.0)
+    return True
+
+
+def _take_each(
+    page: RecordsPage, records: list[bytes], hash_key: HashKey, after: str | None
+) -> None:
+    """Fill the page record by record: each may be malformed, repeated or out of order."""
     last = _order(after) if after is not None else None
-    for raw in answer.Records or ():
-        record = bytes(raw)
+    for record in records:
         try:
-            whole = _decode_record(record)
-            part = whole.dynamodb
+            part = _decode_record(record).dynamodb
             sequence, creation_s = part.SequenceNumber, part.ApproximateCreationDateTime
-            if whole.identity is not _NULL:
-                record = _standard_identity(record, bytes(whole.identity))
             keyed = Keyed(hash_key.of(bytes(part.Keys)), record)
         except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
             keyed, sequence, creation_s = _decode_slowly(record, hash_key.name)
@@ -161,17 +205,20 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
                 last, page.last = order, sequence
         page.newest_s = creation_s or page.newest_s
         page.records.append(keyed)
-    return page
 
 
-def _standard_identity(record: bytes, identity: bytes) -> bytes:
+def _standard_identity(record: bytes) -> bytes:
     """The record with who changed it, time to live for one, spelled as in the standard format.
 
     The Streams API writes `PrincipalId` and `Type`, Lambda's events `principalId` and `type`. The
     same bytes can't be part of an image, where a member is never plain text.
     Source: Identity in both the Amazon DynamoDB Streams API Reference and AWS Lambda's event.
     """
-    found = orjson.loads(identity)
+    try:
+        identity = bytes(_decode_record(record).identity)
+        found = orjson.loads(identity)
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
+        return record  # told of where its key is looked for
     if not isinstance(found, dict) or not found:
         return record
     small = {name[:1].lower() + name[1:]: value for name, value in found.items()}

@@ -181,3 +181,17 @@ def test_a_name_that_needs_escapes_is_no_trap() -> None:
 
 def test_an_empty_key_is_as_the_long_way_has_it() -> None:
     assert HashKey("id").of(b'{"id":{"S":""}}') == canonical_key({"id": {"S": ""}})
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        (b'{"id":{"S":"a"},"line":{"N":"1"}}', b'{"id":{"S":"a"}}'),
+        (b'{"line":{"S":"id"},"id":{"S":"a"}}', b'{"id":{"S":"a"}}'),
+        (b'{"line":{"S":"{\\"id\\":1"},"id":{"S":"a"}}', b'{"id":{"S":"a"}}'),
+        (b'{"id":{"N":"1.0"},"line":{"N":"1"}}', b'{"id":{"N":"1"}}'),
+        (b'{"line":{"S":""},"id":{"S":"a"}}', b'{"id":{"S":"a"}}'),
+    ],
+)
+def test_the_hash_part_of_a_composite_key_is_canonical(keys: bytes, key: bytes) -> None:
+    assert HashKey("id").of(keys) == key
