@@ -224,13 +224,22 @@ def read_to_end(
                 partition = message.partition()
                 if partition in waiting and (message.offset() or 0) < bounds[partition].end:
                     yield message
-            _drop_finished(consumer, topic, waiting)
+            # Asking for positions costs more than a message: not while messages come that are far
+            # from their partition's end.
+            if message is None or _near_end(message, waiting):
+                _drop_finished(consumer, topic, waiting)
             if waiting and time.monotonic() > deadline:
                 raise BrokerUnreachableError(
                     f"its end was not reached within {timeout_s:.0f} s", where=topic
                 )
     finally:
         consumer.close()
+
+
+def _near_end(message: Message, waiting: Mapping[int, int]) -> bool:
+    """Whether at most a marker stands between the message and its partition's end."""
+    end = waiting.get(message.partition() or 0)
+    return end is None or (message.offset() or 0) >= end - 2
 
 
 def _drop_finished(consumer: Consumer, topic: str, waiting: dict[int, int]) -> None:
