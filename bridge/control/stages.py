@@ -160,7 +160,10 @@ def _observed(engine: Engine, settings: Settings) -> Iterator[None]:
     from bridge.wire.observe import Observatory
 
     observatory = Observatory(
-        host=settings.metrics_host, port=settings.metrics_port, health=engine.health
+        host=settings.metrics_host,
+        port=settings.metrics_port,
+        health=engine.health,
+        status=getattr(engine, "status", tuple),
     )
     observatory.start()
     try:
