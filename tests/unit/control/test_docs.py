@@ -26,9 +26,17 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert f"`tailrace {command.callback.__name__} " in README
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    assert groups
+    for prefix, commands in {
+        "": app,
+        **{f"{name} ": inner for name, inner in groups.items()},
+    }.items():
+        assert commands is not None
+        for command in commands.registered_commands:
+            assert command.callback is not None
+            name = command.name or command.callback.__name__
+            assert f"`tailrace {prefix}{name} " in README
 
 
 def test_the_example_is_the_file_that_ships() -> None:
