@@ -13,6 +13,8 @@ import threading
 # Source: "Capacity unit consumption for read operations", Amazon DynamoDB Developer Guide.
 PAGE_BYTES = 1024 * 1024
 UNIT_BYTES = 4096
+# What another segment paid in advance and did not use is free again at once.
+_WAIT_MAX_S = 0.25
 
 
 def units_of(size_bytes: int, *, consistent: bool) -> float:
@@ -40,7 +42,7 @@ class ReadBudget:
             if rate <= 0:
                 return 1.0
             if self._free_at_s > now_s:
-                return self._free_at_s - now_s
+                return min(self._free_at_s - now_s, _WAIT_MAX_S)
             self._free_at_s = now_s + units / rate
             return 0.0
 
