@@ -126,7 +126,7 @@ def in_python(tree):
     return method(first, *parts[1:]) if method else call(tree.operator, *parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(*trees(2)), ITEMS)
 def test_expressions_equal_the_reference(tree, item):
     check(tree, item)
