@@ -74,8 +74,10 @@ def check_revision(kafka: KafkaConfig, compiled: CompiledTransform, *, accept_ch
             f"the transform was changed: {changed[0]}{more}",
             where=f"transform {compiled.name}",
             remedy="Either set TAILRACE_ACCEPT_CHANGE=1 to go on from here: rows already written "
-            "keep their old meaning until their items change or are backfilled; or give function "
-            "and dataset new names to fill a new table from the start",
+            "keep their old meaning until their items change, or until "
+            f"tailrace backfill {' '.join(compiled.tables())} has read them again; or give "
+            "function and dataset new names: a new table is filled with every item, by a scan of "
+            "its own where Kafka has deleted older changes, beside the old one",
         )
     if before != now:
         _write(kafka, compiled.name, now)
