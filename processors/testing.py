@@ -27,7 +27,7 @@ import orjson
 
 from bridge.wire.attributes import canonical_key
 from bridge.wire.deadletter import DeadLetter
-from bridge.wire.envelope import Headers, Sealed, header, stamp, stamp_record
+from bridge.wire.envelope import ROW_FIELDS, Headers, Sealed, header, stamp, stamp_record
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import TopicNames
 from processors.application import ApplicationSettings, ProcessorApplication
@@ -238,7 +238,7 @@ class TransformDriver:
             if known is None or row["_version"] > known["_version"]:
                 newest[row["_key"]] = row
         return {
-            key: {name: value for name, value in row.items() if not name.startswith("_")}
+            key: {name: value for name, value in row.items() if name not in ROW_FIELDS}
             for key, row in newest.items()
             if row["_op"] != "delete"
         }

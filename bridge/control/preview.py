@@ -12,6 +12,7 @@ import typer
 
 from bridge.control.plan import load_plan
 from bridge.control.stages import needing
+from bridge.wire.envelope import ROW_FIELDS
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _whole(event: Mapping[str, Any], step: Step) -> dict[str, Any]:
 def _lines(number: int, event: Mapping[str, Any], step: Step) -> Iterator[str]:
     yield f"{number}. {_headline(event)}"
     for row in step.rows:
-        columns = {name: value for name, value in row.items() if not name.startswith("_")}
+        columns = {name: value for name, value in row.items() if name not in ROW_FIELDS}
         dataset = columns.pop("dataset")
         sign = "-" if row["_op"] == "delete" else "+"
         shown = row["_key"] if row["_op"] == "delete" else json.dumps(columns, ensure_ascii=False)
