@@ -1,7 +1,8 @@
 """The functions of the language for expressions built in Python.
 
 `functions.lower(col("email"))` is `col("lower(email)")`. Plain values are literals; a name that
-Python has taken is written with an underscore: `functions.if_(…)`.
+Python has taken is written with an underscore: `functions.if_(…)`. `functions.sum(…)` and its like
+are for `agg`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Callable
 
 from processors.columns import Column, Value, call
 from processors.language import problems
-from processors.language.functions import ALIASES, names
+from processors.language.functions import AGGREGATES, ALIASES, names
 
 
 def __getattr__(name: str) -> Callable[..., Column]:
     function = name.rstrip("_")
-    if name.startswith("_") or function not in {*names(), *ALIASES}:
+    if name.startswith("_") or function not in {*names(), *ALIASES, *AGGREGATES}:
         near = problems.nearest(function, names())
         raise AttributeError(f"the language has no function {name!r}. {near}")
 
@@ -27,4 +28,4 @@ def __getattr__(name: str) -> Callable[..., Column]:
 
 
 def __dir__() -> list[str]:
-    return names()
+    return sorted({*names(), *AGGREGATES})

@@ -298,6 +298,7 @@ ALIASES: Mapping[str, str] = {
 }  # fmt: skip
 # Forms whose arguments are not all computed, or whose type is that of their arguments.
 FORMS = ("coalesce", "nullif", "if", "greatest", "least", "changed", "ttl_expired")
+AGGREGATES = ("count", "sum", "min", "max", "avg", "first", "last")
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("now", "current_timestamp", "current_date", "getdate", "sysdate"),
@@ -309,7 +310,7 @@ REFUSED: Mapping[str, str] = {
         "a row must be the same whenever it is computed again; sha256(…) of a key spreads evenly",
     ),
     **dict.fromkeys(
-        ("count", "sum", "min", "max", "avg", "first", "last"),
+        AGGREGATES,
         'it needs a group: group_by(…).agg(total="sum(…)"); of several columns use greatest, least',
     ),
 }

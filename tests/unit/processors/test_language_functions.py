@@ -202,6 +202,7 @@ def test_columns_of_python_say_the_same_as_text():
         (col(f"{FIRST}s.S").try_cast("bigint").alias("it"), None),
         ((-n % 3).alias("it"), "-2"),
     ]
+    assert functions.sum(n).text() == f"sum({FIRST}n.N)"
     for column, expected in named:
         assert select(column, new=ITEM) == {"it": expected}, column.text()
 
