@@ -124,7 +124,8 @@ def _feeds(transform: Transform) -> list[Feed]:
     found: dict[str, list[Feed]] = {}
     for flow in compile_transform(transform).flows:
         # The declarations' protocols know less than what a file really declares.
-        source = cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source)
+        declared = cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source)
+        source = next(each for each in declared.each if each.table_name == flow.table)
         feed = Feed(flow, cast("Dataset", flow.dataset), source)
         found.setdefault(flow.dataset.id, []).append(feed)
     return [replace(first, others=tuple(others)) for first, *others in found.values()]
