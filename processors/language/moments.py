@@ -24,17 +24,18 @@ _TIMESTAMP = re.compile(
 UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _MONTHS = {"year": 12, "quarter": 3, "month": 1}
+_ZONE = "X" * 3  # with hours and minutes, or Z
 # Letters of a format, as Java and Spark write them; source: DateTimeFormatter of Java.
 _LETTERS = {
     "yyyy": r"(?P<year>\d{4})", "MM": r"(?P<month>\d\d)", "dd": r"(?P<day>\d\d)",
     "HH": r"(?P<hour>\d\d)", "mm": r"(?P<minute>\d\d)", "ss": r"(?P<second>\d\d)",
     "SSSSSS": r"(?P<micro>\d{6})", "SSS": r"(?P<milli>\d{3})",
-    "XXX": r"(?P<zone>Z|[+-]\d\d:\d\d)",
+    _ZONE: r"(?P<zone>Z|[+-]\d\d:\d\d)",
 }  # fmt: skip
 _PART = re.compile(
-    r"'((?:[^']|'')*)'|yyyy|MM|dd|HH|mm|SSSSSS|SSS|ss|XXX|([A-Za-z]+)|(.)", re.DOTALL
+    r"'((?:[^']|'')*)'|yyyy|MM|dd|HH|mm|SSSSSS|SSS|ss|X{3}|([A-Za-z]+)|(.)", re.DOTALL
 )
-FORMAT_LETTERS = "yyyy MM dd HH mm ss SSS SSSSSS XXX, other letters in '…'"
+FORMAT_LETTERS = f"yyyy MM dd HH mm ss SSS SSSSSS {_ZONE}, other letters in '…'"
 
 
 def to_timestamp(text: str, where: str) -> datetime:
@@ -216,7 +217,7 @@ def written_with(value: date | datetime, form: str) -> str:
         "yyyy": f"{moment.year:04}", "MM": f"{moment.month:02}", "dd": f"{moment.day:02}",
         "HH": f"{moment.hour:02}", "mm": f"{moment.minute:02}", "ss": f"{moment.second:02}",
         "SSS": f"{moment.microsecond // 1000:03}", "SSSSSS": f"{moment.microsecond:06}",
-        "XXX": "Z",
+        _ZONE: "Z",
     }  # fmt: skip
 
     def written(part: re.Match[str]) -> str:
