@@ -118,9 +118,9 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         return bool(self._state_manager.recovery_required)
 
     @property
-    def silence(self) -> str | None:
-        """None while Kafka answers, else one line that says for how long it has not."""
-        return self._settings.pulse.problem
+    def pulse(self) -> Pulse:
+        """Whether Kafka answers its member."""
+        return self._settings.pulse
 
     def connect(self, pipeline: Pipeline) -> None:
         """Read the pipeline's topics, with the stores its flows need.

@@ -42,8 +42,12 @@ from processors.quix import (
 )
 from processors.revision import check_revision
 from processors.transform import Transform
+from processors.watch import Watch
 
 logger = logging.getLogger(__name__)
+
+_AGAIN_FIRST_S = 1.0
+_AGAIN_MAX_S = 10.0
 
 _FENCED = frozenset(
     {
@@ -104,12 +108,13 @@ class Processor:
         self._progress = Progress()
         self._lag = metrics.LAG.labels(self.compiled.name)
         self._application: ProcessorApplication | None = None
+        self._cut_off = False
         self._limits: Limits = {}
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
         if self._application is not None:
-            silence = self._application.silence
+            silence = self._application.pulse.problem
             if silence is not None or self._application.recovering:
                 return silence
         return self._progress.problem(time.monotonic())
@@ -117,9 +122,29 @@ class Processor:
     def run(self, stop: threading.Event) -> None:
         """Process until `stop` is set; then the message in hand is finished and committed.
 
+        Who was cut off from Kafka begins again by itself, as a new member.
+
         Raises:
             TailraceError: why it can't go on; `retryable` where the next process can.
         """
+        wait_s = _AGAIN_FIRST_S
+        while True:
+            begun_at = time.monotonic()
+            try:
+                self._run_once(stop)
+            except TailraceError as error:
+                if stop.is_set() or not (error.retryable and self._cut_off):
+                    raise
+                self._application = None
+                self._progress.enter(f"waiting for Kafka: {error}", time.monotonic())
+                logger.warning("begins again", extra={"cause": str(error)})
+            else:
+                return
+            lived = time.monotonic() - begun_at > _AGAIN_MAX_S
+            wait_s = _AGAIN_FIRST_S if lived else min(wait_s * 2, _AGAIN_MAX_S)
+            stop.wait(wait_s)
+
+    def _run_once(self, stop: threading.Event) -> None:
         inputs = self._await_inputs(stop)
         if inputs is None:
             return
@@ -145,8 +170,12 @@ class Processor:
             application.connect(self._pipeline(inputs))
             self._application = application
             self._progress.enter(RUNNING, time.monotonic())
-            with _stopping(application, stop):
-                application.run()
+            watch = Watch(application, stop)
+            try:
+                with watch:
+                    application.run()
+            finally:
+                self._cut_off = watch.cut_off
 
     def _await_inputs(self, stop: threading.Event) -> Inputs | None:
         client = admin(self._config.kafka)
@@ -244,27 +273,6 @@ def _unscanned(transform: Transform) -> frozenset[str]:
     """Tables of which changes alone are wanted."""
     sources = [entry.stream.source for entry in transform.inputs.values()]
     return frozenset(s.table_name for s in sources if getattr(s, "snapshot", "") == "never")
-
-
-@contextlib.contextmanager
-def _stopping(application: ProcessorApplication, stop: threading.Event) -> Iterator[None]:
-    """Stop the application when `stop` is set, whenever its loop begins."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            if stop.wait(0.1):
-                # A stop before the loop has begun would be forgotten: say it until it is over.
-                application.stop()
-                over.wait(0.1)
-
-    watcher = threading.Thread(target=watch, name="processor-stop", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 @contextlib.contextmanager

@@ -41,9 +41,14 @@ class Pulse:
             self._answers, self._heard_at = answers, self._clock()
 
     @property
+    def silent_s(self) -> float:
+        """Seconds since an answer was seen."""
+        return self._clock() - self._heard_at
+
+    @property
     def problem(self) -> str | None:
         """None while brokers answer, else one line that says for how long they have not."""
-        silent_s = self._clock() - self._heard_at
+        silent_s = self.silent_s
         if silent_s < SILENT_S:
             return None
         return f"Kafka has not answered for {silent_s:.0f} s"

@@ -37,9 +37,12 @@ class Simulation:
         seed: everything follows from it.
         trims: let DynamoDB trim what was not read; the source repairs gaps by itself then.
         prunes: let DynamoDB forget shards that were read, and the connector what is done with.
+        races: let one worker do a lot while the others stand still, and ask for scans often.
     """
 
-    def __init__(self, seed: int, *, trims: bool = False, prunes: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, trims: bool = False, prunes: bool = False, races: bool = False
+    ) -> None:
         self.draw = random.Random(f"schedule {seed}")
         self.world = World(
             clock=VirtualClock(),
@@ -58,6 +61,9 @@ class Simulation:
         self.policy = TablePolicy(table=TABLE, resnapshot_on_gap=trims, keep_s=keep_s)
         self.trims = trims
         self.prunes = prunes
+        self.races = races
+        self.scan_page_s = 0.0
+        self.scans_s: list[float] = []
         self.pruned = 0
         self.workers = [SimWorker(self) for _ in range(3)]
         self.zombies: list[SimWorker] = []
@@ -72,6 +78,9 @@ class Simulation:
 
     def call(self, name: str, **request: Any) -> bytes:
         """A call to AWS as the raw client makes it."""
+        if name == "Scan":
+            self.world.clock.advance(self.scan_page_s)
+            self.scans_s.append(self.world.clock.now())
         try:
             return self.world.answer(name, request).body
         except AwsError as error:
@@ -209,6 +218,7 @@ class Simulation:
             ["split", "split", "rotate", "hide", "expire", "kill", "move", "zombie", "fail"]
             + ["ask", "ask"]
             + (["renew", "trim", "trim"] if self.trims else ["renew"])
+            + (["ask", "race"] * 8 if self.races else [])
         )
         self.steps.append(name)
         getattr(self, f"_{name}")()
@@ -236,9 +246,22 @@ class Simulation:
         self.world.fail("GetRecords", kind, times=2)  # type: ignore[arg-type]
 
     def _ask(self) -> None:
+        self.ask_for_scan()
+
+    def ask_for_scan(self) -> None:
+        """A person asks for a new snapshot."""
         request = Request(table=TABLE, id=str(self.draw.random()), at_s=0)
         message = Message(CHECKPOINTS, request.key(), request.value(), NAMESPACE_PARTITION)
         self.kafka.append(message, NAMESPACE_PARTITION)
+
+    def _race(self) -> None:
+        """A worker does all there is to do before the others do anything."""
+        worker = self.draw.choice(self.workers)
+        for _ in range(self.draw.randrange(1, 4)):
+            try:
+                self.round(worker)
+            except FencedError:
+                return  # one of its buckets has another owner; it hears of it when it commits
 
     def _renew(self) -> None:
         if self.draw.random() < 0.2:
@@ -329,15 +352,15 @@ class Simulation:
         for _ in range(400):
             before = self._size()
             for worker in self.workers:
-                self._round(worker)
+                self.round(worker)
             if self._size() == before and self._rested():
                 return
         raise AssertionError("the workers do not come to rest")
 
-    def _round(self, worker: SimWorker) -> None:
+    def round(self, worker: SimWorker) -> None:
+        """All a worker has to do now, and all markers are written."""
         self.world.clock.advance(5.0)
-        while self._deciding():
-            self.kafka.write_marker(0.0)
+        self.markers()
         for bucket in range(BUCKETS):
             worker.tail(bucket, 10**6)
         worker.plan()
@@ -350,6 +373,11 @@ class Simulation:
                 worker.read(owned)
             while owned.backlog:
                 worker.commit(bucket)
+
+    def markers(self) -> None:
+        """All markers that are due are written."""
+        while self._deciding():
+            self.kafka.write_marker(0.0)
 
     def _deciding(self) -> bool:
         return any(t.unmarked for t in self.kafka._deciding)

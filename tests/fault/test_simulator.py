@@ -25,22 +25,25 @@ from tests.fault.simulator import Simulation
 STEPS = 400
 
 
-def run(seed: int, *, trims: bool, prunes: bool = False) -> Simulation:
-    simulation = Simulation(seed, trims=trims, prunes=prunes)
+def run(seed: int, *, trims: bool, prunes: bool = False, races: bool = False) -> Simulation:
+    simulation = Simulation(seed, trims=trims, prunes=prunes, races=races)
     try:
         simulation.run(STEPS)
         check(simulation)
     except Exception as error:
         error.add_note(
-            f"replay with TAILRACE_SEED={seed} (trims={trims}, prunes={prunes}): {simulation.steps}"
+            f"replay with TAILRACE_SEED={seed} (trims={trims}, prunes={prunes}, races={races}): "
+            f"{simulation.steps}"
         )
         raise
     return simulation
 
 
-def run_all(seeds: Iterable[int], *, trims: bool, prunes: bool = False) -> None:
+def run_all(
+    seeds: Iterable[int], *, trims: bool, prunes: bool = False, races: bool = False
+) -> None:
     for seed in seeds:
-        run(seed, trims=trims, prunes=prunes)
+        run(seed, trims=trims, prunes=prunes, races=races)
 
 
 def check(simulation: Simulation) -> None:
