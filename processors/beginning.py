@@ -172,7 +172,9 @@ def _notes(kafka: KafkaConfig, client: AdminClient, transform: str, topic: str) 
 def _gave_nothing_out(client: AdminClient, names: TopicNames, compiled: CompiledTransform) -> bool:
     """Whether no row was ever written to any of its datasets, by whomever."""
     topics = existing_topics(client)
-    for topic in {names.rows(flow.dataset.id) for flow in compiled.flows}:
+    written = {names.rows(flow.dataset.id) for flow in compiled.flows}
+    written |= {names.contributions(f.dataset.id) for f in compiled.flows if f.keyed is not None}
+    for topic in written:
         count = topics.get(topic, 0)
         if any(b.end for b in written_bounds(client, topic, range(count)).values()):
             return False

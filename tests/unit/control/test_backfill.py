@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from confluent_kafka import Producer
 
@@ -66,3 +67,16 @@ def test_a_namespace_without_a_connector_is_one_line(broker: Broker, namespace: 
 
     with pytest.raises(ConfigurationError, match="Start the connector once"):
         run_backfill(settings(kafka), "t", [])
+
+
+def test_a_scan_for_one_transform_names_it(kafka: KafkaConfig) -> None:
+    run_backfill(settings(kafka), "t", [], "lines")
+    (message,) = read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0])
+    assert decode_key(message.key() or b"")[:2] == ["request", "t"]
+    assert orjson.loads(message.value() or b"{}")["for"] == "lines"
+
+
+def test_a_scan_for_one_transform_repairs_no_gap(kafka: KafkaConfig) -> None:
+    with pytest.raises(ConfigurationError, match="repairs no gap"):
+        run_backfill(settings(kafka), "t", ["sink:d"], "lines")
+    assert not list(read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0]))
