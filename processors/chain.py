@@ -9,7 +9,7 @@ table it reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bridge.wire.errors import ConfigurationError
@@ -20,17 +20,20 @@ from processors.unions import united
 if TYPE_CHECKING:
     from processors.keyed.declare import Grouped
     from processors.keyed.plan import KeyedPlan
+    from processors.keyed.stateful import StatefulFunction, StatefulPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What happens to the changes of one or several tables; every method returns a new chain.
 
-    `keyed` is what becomes of the branches' columns where rows are not keyed by their item.
+    `keyed` is what becomes of the branches' columns where rows are not keyed by their item,
+    `stateful` where a function with a memory makes them.
     """
 
     branches: tuple[Branch, ...]
     keyed: KeyedPlan | None = None
+    stateful: StatefulPlan | None = None
 
     def select(self, *items: object) -> Chain:
         """Name the columns: plain fields, typed paths, expressions, with `as` and without.
@@ -124,10 +127,31 @@ class Chain:
 
         return declare.group_by(self._unkeyed(), columns)
 
-    def _unkeyed(self) -> Chain:
-        if self.keyed is not None:
+    def apply_stateful(self, function: StatefulFunction, schema: Mapping[str, str]) -> Chain:
+        """Behind select: `function(row, state)` makes each item's row, or None for no row.
+
+        `state` is the item's own dict: what the function puts there it finds at the item's next
+        change. It goes when the item is removed. Each change is handed over once and in order,
+        a scan's too; the same changes must give the same rows.
+
+        Raises:
+            ConfigurationError: not a function, no schema, no select before it.
+        """
+        from processors.keyed.stateful import stateful_plan
+
+        chain = self._unkeyed()
+        if not all(branch.selected for branch in chain.branches):
             raise ConfigurationError(
-                "nothing can follow key_by, deduplicate or agg",
+                "apply_stateful comes behind select",
+                where="apply_stateful(…)",
+                remedy="Name the columns first",
+            )
+        return replace(chain, stateful=stateful_plan(function, schema))
+
+    def _unkeyed(self) -> Chain:
+        if self.keyed is not None or self.stateful is not None:
+            raise ConfigurationError(
+                "nothing can follow key_by, deduplicate, agg or apply_stateful",
                 where="the chain",
                 remedy="Select, filter and add columns before them",
             )

@@ -18,6 +18,7 @@ from bridge.wire.schemas import Column, Schema
 from processors.branch import Branch
 from processors.chain import Chain
 from processors.keyed.plan import KeyedPlan, check_dataset
+from processors.keyed.stateful import StatefulStep, declared_with, with_memory
 from processors.language import emit, nodes, problems, runtime
 from processors.stream import Input, Output, Target
 from processors.target_keys import Keyed, TargetKey, in_table, target_key
@@ -64,6 +65,7 @@ class CompiledFlow:
     source: str
     mismatches: runtime.Mismatches
     keyed: KeyedPlan | None
+    memory: StatefulStep | None = None
     _rows: emit.RowsFunction
     _matches: emit.RowsFunction
     _applies: emit.AppliesFunction | None
@@ -82,6 +84,8 @@ class CompiledFlow:
         """Why nobody can say its rows from the items there are now; None: they can be said."""
         if self.keyed is not None and self.keyed.window is not None:
             return "its windows count changes, which the items there are now do not tell"
+        if self.memory is not None:
+            return "apply_stateful makes rows of all changes, not of the items there are now"
         return None
 
     def evaluate(self, change: Mapping[str, Any], known_key: str | None = None) -> Evaluation:
@@ -287,8 +291,10 @@ def _compile_output(transform: Transform, output: str, chain: Chain) -> list[Com
     if chain.keyed is not None:
         check_dataset(chain.keyed, entry.dataset, where)
         declared = replace(declared, columns=chain.keyed.columns, key=chain.keyed.key)
+    if chain.stateful is not None:
+        declared = declared_with(chain.stateful, declared, where)
     discovery = Discovery(declared)
-    return [
+    flows = [
         _compile_flow(
             transform,
             entry,
@@ -299,6 +305,7 @@ def _compile_output(transform: Transform, output: str, chain: Chain) -> list[Com
         )
         for branch in chain.branches
     ]
+    return [with_memory(flow, chain.stateful, columns) for flow in flows]
 
 
 def _compile_flow(

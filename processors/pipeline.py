@@ -34,8 +34,10 @@ from processors import metrics, state
 from processors.admission import Admission
 from processors.aside import DEAD_LETTERS_MAX, Aside
 from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+from processors.keyed.stateful import StatefulStep
 from processors.keyed.steps import KeyedFlows
 from processors.language.runtime import UnfitValueError
+from processors.mapping import MapError
 from processors.tally import Tally
 
 StoresOf = Callable[[CompiledFlow], state.Stores]
@@ -211,7 +213,7 @@ class Pipeline:
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
-            self._set_aside(message, error, outbox)
+            self._aside.put(message, error, outbox)
             return
         for flow, rows_topic, evaluation in evaluated:
             assert change is not None
@@ -225,7 +227,7 @@ class Pipeline:
                     self._stale.inc()
                 continue
             if flow.stateful:
-                self._emit_remembering(writer, evaluation, stores_of(flow))
+                self._emit_remembering(flow, message, writer, evaluation, stores_of(flow))
             else:
                 self._emit(writer, evaluation)
 
@@ -267,8 +269,16 @@ class Pipeline:
         self._count(writer)
 
     def _emit_remembering(
-        self, writer: _Writer, evaluation: Evaluation, stores: state.Stores
+        self,
+        flow: CompiledFlow,
+        message: Incoming,
+        writer: _Writer,
+        evaluation: Evaluation,
+        stores: state.Stores,
     ) -> None:
+        if flow.memory is not None:
+            self._emit_by_memory(flow.memory, message, writer, evaluation, stores)
+            return
         change = writer.change
         item_key = change.item_key.encode()
         memory = state.recall(stores, item_key)
@@ -286,13 +296,34 @@ class Pipeline:
             state.remember(stores, item_key, state.Live(change.version, keys))
         self._count(writer)
 
+    def _emit_by_memory(
+        self,
+        step: StatefulStep,
+        message: Incoming,
+        writer: _Writer,
+        evaluation: Evaluation,
+        stores: state.Stores,
+    ) -> None:
+        try:
+            news, row = step.apply(evaluation, writer.change, stores)
+        except (MapError, UnfitValueError) as error:
+            self._aside.put(message, error, writer.outbox)
+            return
+        if not news:
+            self._stale.inc()
+        elif row is not None:
+            writer.upsert(evaluation.item_key, row)
+        else:
+            writer.delete(evaluation.item_key)
+        self._count(writer)
+
     def _contributed(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         try:
             written = self._keyed.contributed(message, outbox, stores_of)
         except UnknownVersionError:
             raise
         except (WireError, UnfitValueError) as error:
-            self._set_aside(message, error, outbox)
+            self._aside.put(message, error, outbox)
             self._keyed.pass_over(message, stores_of)
             return
         for operation, count in written.items():
@@ -319,11 +350,9 @@ class Pipeline:
                     partition=partition,
                 )
             if flow.stateful and sealed.scanned:
-                state.forget_vanished(stores_of(flow), sealed.epoch)
+                forget = flow.memory.forget_vanished if flow.memory else state.forget_vanished
+                forget(stores_of(flow), sealed.epoch)
                 state.raise_floor(stores_of(flow), sealed.epoch)
-
-    def _set_aside(self, message: Incoming, error: Exception, outbox: Outbox) -> None:
-        self._aside.put(message, error, outbox)
 
     def _count(self, writer: _Writer) -> None:
         for operation, count in (("upsert", writer.upserts), ("delete", writer.deletes)):
@@ -345,7 +374,7 @@ class _Writer:
         self.change = change
         self.upserts = 0
         self.deletes = 0
-        self._outbox = outbox
+        self.outbox = outbox
         self._topic = topic
         self._headers = headers
 
@@ -366,6 +395,6 @@ class _Writer:
             event_time=change.event_time,
             columns=columns,
         )
-        self._outbox.produce(
+        self.outbox.produce(
             topic=self._topic, value=value, key=change.kafka_key, headers=self._headers
         )
