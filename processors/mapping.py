@@ -21,7 +21,7 @@ import orjson
 
 from bridge.wire.attributes import plain_value
 from bridge.wire.errors import ConfigurationError, TailraceError
-from processors.language import column_types, nodes, problems, runtime
+from processors.language import column_types, moments, nodes, problems, runtime
 from processors.language.runtime import UnfitValueError
 from processors.naming import kept_stem
 
@@ -272,7 +272,7 @@ def _jsonable(value: Any) -> Any:
 def _timestamp(value: Any, _: str) -> str:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return moments.timestamp_text(value.astimezone(UTC))
 
 
 def _date(value: Any, _: str) -> str:

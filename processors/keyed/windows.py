@@ -18,6 +18,7 @@ import orjson
 from bridge.wire.errors import ConfigurationError
 from processors.keyed.aggregates import ARRIVALS, EXTREMES, Aggregate, Tally, is_better, tallied
 from processors.keyed.ordering import unsigned
+from processors.language import moments
 from processors.state import OrderedStore, Shelf
 
 DEFAULT_GRACE = "24 hours"
@@ -64,9 +65,7 @@ def duration_ms(text: object, where: str) -> int:
 
 def timestamp_text(at_ms: int) -> str:
     """ISO 8601 UTC, as rows carry timestamps."""
-    kind = "seconds" if at_ms % 1_000 == 0 else "milliseconds"
-    moment = datetime.fromtimestamp(at_ms / 1_000, UTC)
-    return moment.isoformat(timespec=kind).replace("+00:00", "Z")
+    return moments.timestamp_text(datetime.fromtimestamp(at_ms / 1_000, UTC))
 
 
 class Windows:

@@ -76,7 +76,7 @@ def test_without_a_select_it_takes_the_whole_item():
         (
             datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))),
             "timestamp",
-            "2026-01-02T01:00:00Z",
+            "2026-01-02T01:00:00.000000Z",
         ),
         (date(2026, 1, 2), "date", "2026-01-02"),
         (None, "bigint", None),
