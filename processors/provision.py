@@ -16,7 +16,7 @@ from bridge.wire.errors import TopicError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.namespace import NamespaceState, read_namespace
 from bridge.wire.topics import TopicNames, TopicSpec, ensure_topics, existing_topics
-from processors.compiled import CompiledTransform
+from processors.compiled import CompiledFlow, CompiledTransform
 
 LIVE_STORE = "live"
 TOMBSTONE_STORE = "tombstones"
@@ -93,34 +93,40 @@ def create_outputs(
                 retention_ms=retention_ms,
             )
         )
-    group = names.group(compiled.name)
     for flow in compiled.flows:
-        changes = names.changes(flow.table)
-        partitions = inputs.partitions[changes]
-        read = [changes] if flow.stateful else []
+        partitions = inputs.partitions[names.changes(flow.table)]
         if flow.keyed is not None:
-            contributions = names.contributions(flow.dataset.id)
-            read.append(contributions)
             specs.append(
                 TopicSpec(
-                    name=contributions,
+                    name=names.contributions(flow.dataset.id),
                     partitions=partitions,
                     replication=replication,
                     retention_ms=retention_ms,
                 )
             )
-        specs.extend(
-            TopicSpec(
-                name=changelog_topic(group, topic, store),
-                partitions=partitions,
-                replication=replication,
-                compacted=True,
-                settings={"min.compaction.lag.ms": "0"},
-            )
-            for topic in read
-            for store in (LIVE_STORE, TOMBSTONE_STORE)
-        )
+        specs.extend(_changelogs(flow, names, partitions, replication))
     ensure_topics(client, {spec.name: spec for spec in specs}.values())
+
+
+def _changelogs(
+    flow: CompiledFlow, names: TopicNames, partitions: int, replication: int
+) -> list[TopicSpec]:
+    """Of the state a flow keeps, by each topic it reads."""
+    read = [names.changes(flow.table)] if flow.stateful else []
+    if flow.keyed is not None:
+        read.append(names.contributions(flow.dataset.id))
+    group = names.group(flow.transform)
+    return [
+        TopicSpec(
+            name=changelog_topic(group, topic, store),
+            partitions=partitions,
+            replication=replication,
+            compacted=True,
+            settings={"min.compaction.lag.ms": "0"},
+        )
+        for topic in read
+        for store in (LIVE_STORE, TOMBSTONE_STORE)
+    ]
 
 
 def rows_partitions(
