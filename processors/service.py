@@ -133,6 +133,8 @@ class Processor:
             try:
                 self._run_once(stop)
             except TailraceError as error:
+                if stop.is_set() and _closing(error.__cause__):
+                    return
                 if stop.is_set() or not (error.retryable and self._cut_off):
                     raise
                 self._application = None
@@ -287,6 +289,12 @@ def _explained(where: str, gap_remedy: str) -> Iterator[None]:
         if isinstance(cause, TailraceError):
             raise cause from None
         raise _translated(cause, where, gap_remedy) from error
+
+
+def _closing(error: BaseException | None) -> bool:
+    """Whether partitions came while the consumer was being closed: they go to the next member."""
+    kafka_error = _kafka_error(_cause(error)) if error is not None else None
+    return kafka_error is not None and kafka_error.code() == KafkaError._DESTROY  # noqa: SLF001
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError
 from bridge.wire.kafka import SESSION_TIMEOUT_MS
-from processors.service import Processor
+from processors.service import Processor, _explained
 from processors.watch import Watch
 from tests.parts.waiting import wait_until
 
@@ -44,7 +45,9 @@ def test_a_stop_is_said_until_the_loop_is_over() -> None:
         wait_until(lambda: len(watched.asked) > 1, timeout_s=5, what="it to be asked again")
 
 
-def lives(monkeypatch: pytest.MonkeyPatch, *ends: Exception | None, cut_off: bool) -> list[object]:
+def lives(
+    monkeypatch: pytest.MonkeyPatch, *ends: Exception | None, cut_off: bool, stopped: bool = False
+) -> list[object]:
     """Run a processor whose attempts end like this; the attempts that were made."""
     processor = Processor.__new__(Processor)
     processor._cut_off, processor._application = cut_off, None
@@ -59,7 +62,10 @@ def lives(monkeypatch: pytest.MonkeyPatch, *ends: Exception | None, cut_off: boo
 
     monkeypatch.setattr("processors.service._AGAIN_FIRST_S", 0.0)
     monkeypatch.setattr(processor, "_run_once", attempt)
-    processor.run(threading.Event())
+    stop = threading.Event()
+    if stopped:
+        stop.set()
+    processor.run(stop)
     return made
 
 
@@ -76,3 +82,13 @@ def test_others_end_with_the_cause(
 ) -> None:
     with pytest.raises(type(error)):
         lives(monkeypatch, error, None, cut_off=cut_off)
+
+
+def test_partitions_that_come_while_it_closes_are_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(BrokerUnreachableError) as caught, _explained("here", "no remedy"):
+        raise KafkaException(KafkaError(KafkaError._DESTROY))
+    with pytest.raises(BrokerUnreachableError):
+        lives(monkeypatch, caught.value, None, cut_off=False)
+    assert lives(monkeypatch, caught.value, cut_off=False, stopped=True) == [caught.value]
