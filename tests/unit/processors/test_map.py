@@ -72,7 +72,7 @@ def test_without_a_select_it_takes_the_whole_item():
         (True, "boolean", True),
         (b"\x00\x01", "binary", "AAE="),
         ({"b": [Decimal("1.50"), None], "a": {"z"}}, "json", '{"a":["z"],"b":[1.5,null]}'),
-        (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "timestamp", "2026-01-02T03:04:05Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "timestamp", "2026-01-02T03:04:05.000000Z"),
         (
             datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))),
             "timestamp",
