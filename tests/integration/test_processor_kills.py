@@ -134,24 +134,48 @@ def await_exactly(feed: Feed, file: Path, process: Process) -> None:
     assert feed.rows(file) == expected
 
 
-@pytest.mark.real
-def test_killed_at_random_with_state_deleted_at_random(feed, launch, tmp_path):
+SIZES = [
+    pytest.param(20_000, 60, 8, id="20,000", marks=pytest.mark.real),
+    pytest.param(
+        300_000, 5_000, 30, id="300,000", marks=[pytest.mark.soak, pytest.mark.timeout(3600)]
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "items", "rounds"), SIZES)
+def test_killed_at_random_with_state_deleted_at_random(
+    feed, launch, tmp_path, events, items, rounds
+):
     chance = random.Random(SEED)
-    messages = workload(feed.changes, 6_000, seed=SEED)
-    batches = [messages[start : start + 600] for start in range(0, len(messages), 600)]
-    for batch in batches:
+    messages = workload(feed.changes, events, seed=SEED, items=items)
+    size = events // rounds
+    for start in range(0, events, size):
+        batch = messages[start : start + size]
         before = count(feed, ORDER_LINES)
-        process = launch()
-        feed.send(*batch[:300])
-        await_progress(feed, process, before)
+        # Some die between the writing and the commit of a checkpoint, the others anywhere.
+        nth = chance.randrange(2, 6)
+        process = launch(fail=f"processor.prepared:{nth}" if chance.random() < 0.4 else "")
+        feed.send(*batch[: size // 2])
+        await_progress_or_death(feed, process, before)
         feed.send_aborted(*batch[:5])
-        feed.send(*batch[300:])
+        feed.send(*batch[size // 2 :])
         time.sleep(chance.uniform(0, 0.4))  # where in its work the kill strikes
         process.kill()
         if chance.random() < 0.5:
             shutil.rmtree(tmp_path / "state")
     feed.seal()
     await_exactly(feed, ORDER_LINES, launch())
+
+
+def await_progress_or_death(feed: Feed, process: Process, before: int) -> None:
+    """Wait for more than `before` rows, or for the end that a failpoint makes."""
+    wait_until(
+        lambda: not process.alive or count(feed, ORDER_LINES) > before,
+        timeout_s=TIMEOUT_S,
+        what="progress",
+        interval_s=0.2,
+    )
+    assert process.alive or process.exit_code == -signal.SIGKILL, process.log_tail()
 
 
 @pytest.mark.parametrize(
@@ -256,3 +280,22 @@ def test_two_replicas_share_partitions_and_take_over_from_one_another(feed, laun
             second = launch(replica="b")
     feed.send(*messages)
     await_exactly(feed, ORDER_LINES, second)
+
+
+@pytest.mark.needs("expiry", "txn_timeout")
+def test_three_replicas_are_killed_in_turn_and_robbed_of_their_state(feed, launch, tmp_path):
+    chance = random.Random(SEED + 6)
+    messages = iter(workload(feed.changes, 4_000, seed=SEED + 6))
+    replicas = {name: launch(replica=name) for name in ("a", "b", "c")}
+    for _ in range(4):
+        before = count(feed, ORDER_LINES)
+        feed.send(*itertools.islice(messages, 800))
+        await_progress(feed, replicas["a"], before)
+        name = chance.choice(["b", "c"])
+        replicas[name].kill()
+        for folder in (tmp_path / "state").glob(f"*/{name}"):
+            if chance.random() < 0.5:
+                shutil.rmtree(folder)
+        replicas[name] = launch(replica=name)
+    feed.send(*messages)
+    await_exactly(feed, ORDER_LINES, replicas["a"])
