@@ -171,16 +171,21 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
         def of_partition(partition: int) -> StoresOf:
             checkpoint = context.checkpoint
+            made: dict[int, Stores] = {}
 
             def stores_of(flow: CompiledFlow) -> Stores:
+                known = made.get(id(flow))
+                if known is not None:
+                    return known
                 prefix = flow.dataset.id.encode()
                 live, tombstones = (
                     checkpoint.get_store_transaction(stream_id, partition, name)
                     for name in (LIVE_STORE, TOMBSTONE_STORE)
                 )
-                return Stores(
+                made[id(flow)] = stores = Stores(
                     QuixStore(live, prefix), QuixStore(tombstones, prefix), QuixShelf(live)
                 )
+                return stores
 
             return stores_of
 

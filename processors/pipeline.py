@@ -291,9 +291,9 @@ class Pipeline:
         for key, columns in evaluation.rows:
             writer.upsert(key, columns)
         if change.record["eventName"] == "REMOVE":
-            state.forget(stores, item_key, change.version)
+            state.forget(stores, item_key, memory, change.version)
         else:
-            state.remember(stores, item_key, state.Live(change.version, keys))
+            state.remember(stores, item_key, memory, state.Live(change.version, keys))
         self._count(writer)
 
     def _emit_by_memory(
@@ -352,7 +352,7 @@ class Pipeline:
             if flow.stateful and sealed.scanned:
                 forget = flow.memory.forget_vanished if flow.memory else state.forget_vanished
                 forget(stores_of(flow), sealed.epoch)
-                state.raise_floor(stores_of(flow), sealed.epoch)
+                stores_of(flow).raise_floor(sealed.epoch)
 
     def _count(self, writer: _Writer) -> None:
         for operation, count in (("upsert", writer.upserts), ("delete", writer.deletes)):

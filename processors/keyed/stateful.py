@@ -76,12 +76,13 @@ class StatefulStep:
             UnfitValueError: it returned or keeps what it must not; as above.
         """
         item, version = evaluation.item_key.encode(), change.version
-        if state.recall(stores, item).is_stale(version):
+        before = state.recall(stores, item)
+        if before.is_stale(version):
             return False, None
         memory = stores.shelf.of(item)
         if change.record["eventName"] == "REMOVE":
             memory.delete(_STATE)
-            state.forget(stores, item, version)
+            state.forget(stores, item, before, version)
             return True, None
         row = None
         if evaluation.rows:
@@ -91,7 +92,8 @@ class StatefulStep:
             kept = self._encoded()
             if kept != known:
                 memory.set(_STATE, kept)
-        state.remember(stores, item, state.Live(version, (evaluation.item_key,) if row else ()))
+        keys = (evaluation.item_key,) if row else ()
+        state.remember(stores, item, before, state.Live(version, keys))
         return True, row
 
     @staticmethod

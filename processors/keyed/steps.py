@@ -78,11 +78,11 @@ class FirstStep:
             part = Contributed(evaluation.item_key, version, rows, event_time, place, at_ms)
             self._send(outbox, key, part)
         if record["eventName"] == "REMOVE":
-            state.forget(stores, item, version)
+            state.forget(stores, item, memory, version)
         else:
             # Events are not taken back.
             given = () if self._plan.window else tuple(key for key, rows, _ in parts if rows)
-            state.remember(stores, item, state.Live(version, given))
+            state.remember(stores, item, memory, state.Live(version, given))
         return True
 
     def seal(self, message: Incoming, sealed: Sealed, outbox: Outbox, stores: state.Stores) -> None:
@@ -96,7 +96,7 @@ class FirstStep:
                     version = epoch_floor(sealed.epoch)
                     gone = Contributed(item.decode(), version, (), None, place)
                     self._send(outbox, key, gone)
-            state.raise_floor(stores, sealed.epoch)
+            stores.raise_floor(sealed.epoch)
         for partition in range(sealed.of):
             outbox.produce(
                 topic=self._topic,
