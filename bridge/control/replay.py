@@ -5,7 +5,8 @@ replayed, so a replay that was killed goes on where it stood. Key and version tr
 overtaken meanwhile changes nothing.
 
 - A change goes to `changes.<table>`, addressed to its transform alone (`"for"`).
-- A row that the sink could not take goes to `rows.<dataset>`.
+- A row that the sink could not take goes to `rows.<dataset>`, a contribution of an item to another
+  key's row to `_contributions.<dataset>`.
 
 What lies below the log start of that topic is refused: its tombstones may be gone, and a removed
 row could come back. A backfill is right then.
@@ -112,14 +113,22 @@ def refusal(letter: Letter, starts: Callable[[str], Mapping[int, int]]) -> str |
 
 
 def original(letter: Letter, names: TopicNames) -> bytes | None:
-    """The message as it is written back: byte for byte, a change addressed to its transform.
+    """The message as it is written back: byte for byte, but for what makes it a repetition.
+
+    A change is addressed to its transform; a contribution no longer says where it came from, or it
+    would be passed over as seen.
 
     Raises:
-        WireError: a change that can't be addressed, since it is none.
+        WireError: it is not what such a topic holds.
     """
-    if not letter.cause.topic.startswith(names.changes("")):
-        return letter.value
-    return addressed(letter.value or b"", letter.cause.owner)
+    if letter.cause.topic.startswith(names.changes("")):
+        return addressed(letter.value or b"", letter.cause.owner)
+    if letter.cause.topic.startswith(names.contributions("")):
+        try:
+            return orjson.dumps({**orjson.loads(letter.value or b""), "from": None})
+        except (ValueError, TypeError):
+            raise WireError("not a contribution, so it can't be repeated") from None
+    return letter.value
 
 
 def addressed(change: bytes, transform: str) -> bytes:

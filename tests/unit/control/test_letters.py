@@ -100,6 +100,17 @@ def test_rows_go_back_as_they_are() -> None:
     assert original(row, NAMES) == b'{"_key":"k"}'
 
 
+def test_a_contribution_goes_back_as_a_repetition() -> None:
+    topic = NAMES.contributions("out")
+    value = b'{"v":1,"item":"i","version":"7.1","rows":[["a",1]],"from":[0,5,0],"at":null}'
+
+    written = original(letter(topic=topic, value=value), NAMES)
+
+    assert orjson.loads(written or b"") == {**orjson.loads(value), "from": None}
+    with pytest.raises(WireError, match="repeated"):
+        original(letter(topic=topic, value=b"[]"), NAMES)
+
+
 def test_what_the_topic_no_longer_holds_is_refused() -> None:
     def starts(_topic: str) -> dict[int, int]:
         return {2: 5}

@@ -60,11 +60,14 @@ def test_foreign_broker_is_never_asked_to_restart() -> None:
     assert missing == {"restart"}
 
 
-@pytest.mark.parametrize(("kind", "processes"), [({}, 3), ({"workerinput": {}}, None)])
+@pytest.mark.parametrize(("worker", "processes"), [(None, 3), ("gw0", None)])
 def test_only_the_run_itself_starts_processes_its_processes_start_none(
-    kind: dict[str, Any], processes: int | None
+    monkeypatch: pytest.MonkeyPatch, worker: str | None, processes: int | None
 ) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    if worker is not None:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
     option = SimpleNamespace(markexpr=conftest._DEFAULT_LANE, numprocesses=None, dist="no")
     source = pytest.Config.ArgsSource.TESTPATHS
-    conftest.pytest_cmdline_main(SimpleNamespace(option=option, args_source=source, **kind))
+    conftest.pytest_cmdline_main(SimpleNamespace(option=option, args_source=source))
     assert option.numprocesses == processes
