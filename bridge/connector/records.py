@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, starmap
 from operator import lt
 from typing import Any
 
@@ -133,6 +133,14 @@ def _order(sequence: str) -> tuple[int, str]:
     return len(sequence), sequence
 
 
+def _rising(numbers: list[str]) -> bool:
+    """Whether each number is greater than the one before; those of one shard mostly are as long."""
+    if len(set(map(len, numbers))) == 1:
+        return all(map(lt, numbers, islice(numbers, 1, None)))
+    orders = list(map(_order, numbers))
+    return all(map(lt, orders, islice(orders, 1, None)))
+
+
 def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> RecordsPage:
     """A GetRecords body.
 
@@ -165,14 +173,10 @@ def _take_orderly(
     try:
         parts = [record.dynamodb for record in _decode_parts(body).Records or ()]
         numbers = [part.SequenceNumber for part in parts]
-        orders = [_order(after)] if after is not None else []
-        orders += map(_order, numbers)
-        if "" in numbers or not all(map(lt, orders, islice(orders, 1, None))):
+        if "" in numbers or not _rising(numbers if after is None else [after, *numbers]):
             return False
-        of = hash_key.of
-        page.records = [
-            Keyed(of(bytes(part.Keys)), record) for part, record in zip(parts, records, strict=True)
-        ]
+        keys = (hash_key.of(bytes(part.Keys)) for part in parts)
+        page.records = list(starmap(Keyed, zip(keys, records, strict=True)))
     except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
         return False
     if parts:
