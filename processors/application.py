@@ -28,9 +28,10 @@ from bridge.wire.pulse import Pulse
 from processors.batches import Batches
 from processors.compiled import CompiledFlow
 from processors.outbox import ClientOutbox
-from processors.pipeline import Outbox, Pipeline, StoresOf
+from processors.pipeline import Pipeline, StoresOf
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE
 from processors.quix import Application, InternalProducer, TopicManager
+from processors.row_writer import Outbox
 from processors.state import Stores
 from processors.stores import QuixShelf, QuixStore
 
@@ -50,6 +51,9 @@ _TURN_S = 0.2
 _COMMIT_EVERY_MESSAGES = 20_000
 _COMMIT_EVERY_BYTES = 64 * 1024 * 1024
 _PREFETCHED_KBYTES = 32 * 1024
+# Nobody waits for a row before its transaction is committed, and a commit lets nothing linger: few
+# large requests, up to what one may hold, cost less than many small ones.
+LINGER_MS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,11 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             "state_dir": settings.state_dir,
             "loglevel": None,
             "consumer_extra_config": _consumer_settings(settings),
-            "producer_extra_config": {**producer, "statistics.interval.ms": 0},
+            "producer_extra_config": {
+                **producer,
+                "linger.ms": LINGER_MS,
+                "statistics.interval.ms": 0,
+            },
             "on_processing_error": _never_suppress,
             "on_consumer_error": _never_suppress,
             "on_producer_error": _never_suppress,

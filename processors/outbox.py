@@ -46,12 +46,14 @@ class ClientOutbox:
         if client is None:
             client = self._client = self._producer._producer._producer  # noqa: SLF001
         place = _ANY_PARTITION if partition is None else partition
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 1
+        while True:
             try:
                 client.produce(topic, value, key, place, headers=headers or [])
             except BufferError:
                 if attempt == _ATTEMPTS:
                     raise
+                attempt += 1
                 client.poll(_WAIT_S)
             else:
                 return

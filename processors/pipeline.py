@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from confluent_kafka import Message
@@ -23,7 +23,6 @@ from bridge.wire.envelope import (
     change_key,
     change_origin,
     change_version,
-    encode_row,
     header,
     row_headers,
 )
@@ -38,6 +37,7 @@ from processors.keyed.stateful import StatefulStep
 from processors.keyed.steps import KeyedFlows
 from processors.language.runtime import UnfitValueError
 from processors.mapping import MapError
+from processors.row_writer import Change, Outbox, RowWriter
 from processors.tally import Tally
 
 StoresOf = Callable[[CompiledFlow], state.Stores]
@@ -54,32 +54,6 @@ class Incoming:
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
-
-
-class Outbox(Protocol):
-    """Where everything goes that a message causes; Quix's own producer is one."""
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        headers: Headers | None = None,
-        partition: int | None = None,
-    ) -> None:
-        """Part of the open transaction."""
-
-
-@dataclass(slots=True)
-class _Change:
-    """A decoded change: what all flows need of it."""
-
-    record: Mapping[str, Any]
-    item_key: str
-    version: str
-    event_time: str | None
-    offset: int
-    kafka_key: bytes | None
 
 
 class Pipeline:
@@ -111,6 +85,7 @@ class Pipeline:
         self._registered: dict[int, tuple[Schema, str]] = {}
         self._flows: dict[str, list[tuple[CompiledFlow, str]]] = {}
         self._keyed = KeyedFlows(compiled, names)
+        self._keyed_topics = frozenset(self._keyed.topics)
         for flow in compiled.flows:
             written = (flow, names.rows(flow.dataset.id))
             self._flows.setdefault(names.changes(flow.table), []).append(written)
@@ -193,34 +168,27 @@ class Pipeline:
 
     def _process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         self._aside.read += 1
-        if message.topic in self._keyed.topics:
+        topic = message.topic
+        if topic in self._keyed_topics:
             self._contributed(message, outbox, stores_of)
             return
         self._changes.inc()
         try:
-            if header(message.headers, "control") is not None:
+            if message.headers and header(message.headers, "control") is not None:
                 self._seal(message, outbox, stores_of)
                 return
             change = self._decode(message)
-            evaluated = (
-                [
-                    (flow, rows_topic, flow.evaluate(change.record, change.item_key))
-                    for flow, rows_topic in self._flows[message.topic]
-                ]
-                if change is not None
-                else []
-            )
+            if change is None:
+                return
+            evaluated = self._evaluate(topic, change.record, change.item_key)
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
             self._aside.put(message, error, outbox)
             return
         for flow, rows_topic, evaluation in evaluated:
-            assert change is not None
             fingerprint = self._fingerprint(flow)
-            writer = _Writer(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
-            if not evaluation.applied:
-                continue
+            writer = RowWriter(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
             if flow.keyed is not None:
                 first = self._keyed.first(flow)
                 if not first.change(message, change, evaluation, outbox, stores_of(flow)):
@@ -230,6 +198,16 @@ class Pipeline:
                 self._emit_remembering(flow, message, writer, evaluation, stores_of(flow))
             else:
                 self._emit(writer, evaluation)
+
+    def _evaluate(
+        self, topic: str, record: Mapping[str, Any], item_key: str
+    ) -> list[tuple[CompiledFlow, str, Evaluation]]:
+        evaluated = []
+        for flow, rows_topic in self._flows[topic]:
+            evaluation = flow.evaluate(record, item_key)
+            if evaluation.applied:
+                evaluated.append((flow, rows_topic, evaluation))
+        return evaluated
 
     def _fingerprint(self, flow: CompiledFlow) -> str:
         """Of the flow's schema as it is now, registered."""
@@ -241,7 +219,7 @@ class Pipeline:
             known = self._registered[id(flow)] = (schema, schema.fingerprint)
         return known[1]
 
-    def _decode(self, message: Incoming) -> _Change | None:
+    def _decode(self, message: Incoming) -> Change | None:
         """The change, None where another transform or a scan of our own has it."""
         if message.value is None:
             raise WireError("an empty message")
@@ -252,7 +230,7 @@ class Pipeline:
         place = (message.partition, message.offset)
         if not self._admission.takes(record, origin, message.topic, place):
             return None
-        return _Change(
+        return Change(
             record,
             change_key(record),
             change_version(record, origin),
@@ -261,7 +239,7 @@ class Pipeline:
             message.key,
         )
 
-    def _emit(self, writer: _Writer, evaluation: Evaluation) -> None:
+    def _emit(self, writer: RowWriter, evaluation: Evaluation) -> None:
         for key, columns in evaluation.rows:
             writer.upsert(key, columns)
         if evaluation.vanished:
@@ -272,7 +250,7 @@ class Pipeline:
         self,
         flow: CompiledFlow,
         message: Incoming,
-        writer: _Writer,
+        writer: RowWriter,
         evaluation: Evaluation,
         stores: state.Stores,
     ) -> None:
@@ -300,7 +278,7 @@ class Pipeline:
         self,
         step: StatefulStep,
         message: Incoming,
-        writer: _Writer,
+        writer: RowWriter,
         evaluation: Evaluation,
         stores: state.Stores,
     ) -> None:
@@ -354,10 +332,11 @@ class Pipeline:
                 forget(stores_of(flow), sealed.epoch)
                 stores_of(flow).raise_floor(sealed.epoch)
 
-    def _count(self, writer: _Writer) -> None:
-        for operation, count in (("upsert", writer.upserts), ("delete", writer.deletes)):
-            if count:
-                self._rows[operation].inc(count)
+    def _count(self, writer: RowWriter) -> None:
+        if writer.upserts:
+            self._rows["upsert"].inc(writer.upserts)
+        if writer.deletes:
+            self._rows["delete"].inc(writer.deletes)
 
     def _count_mismatches(self) -> None:
         for flow in self.compiled.flows:
@@ -365,36 +344,3 @@ class Pipeline:
                 for path, count in flow.mismatches.items():
                     metrics.TYPE_MISMATCHES.labels(self.compiled.name, path).inc(count)
                 flow.mismatches.clear()
-
-
-class _Writer:
-    """Rows of one change into one topic, under the change's own Kafka key."""
-
-    def __init__(self, outbox: Outbox, topic: str, headers: Headers, change: _Change) -> None:
-        self.change = change
-        self.upserts = 0
-        self.deletes = 0
-        self.outbox = outbox
-        self._topic = topic
-        self._headers = headers
-
-    def upsert(self, key: str, columns: Mapping[str, Any]) -> None:
-        self._write(key, "upsert", columns)
-        self.upserts += 1
-
-    def delete(self, key: str) -> None:
-        self._write(key, "delete", {})
-        self.deletes += 1
-
-    def _write(self, key: str, operation: str, columns: Mapping[str, Any]) -> None:
-        change = self.change
-        value = encode_row(
-            key=key,
-            version=change.version,
-            operation=operation,
-            event_time=change.event_time,
-            columns=columns,
-        )
-        self.outbox.produce(
-            topic=self._topic, value=value, key=change.kafka_key, headers=self._headers
-        )

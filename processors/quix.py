@@ -19,7 +19,9 @@ with warnings.catch_warnings(record=True):
     )
     from quixstreams.models import Topic, TopicConfig
     from quixstreams.models.topics import TopicManager
+    from quixstreams.state.base.transaction import PartitionTransactionStatus
     from quixstreams.state.exceptions import InvalidStoreChangelogOffset
+    from quixstreams.state.metadata import Marker
 
 __all__ = [
     "Application",
@@ -28,7 +30,9 @@ __all__ = [
     "KafkaBrokerUnavailableError",
     "KafkaConsumerException",
     "KafkaProducerDeliveryError",
+    "Marker",
     "PartitionAssignmentError",
+    "PartitionTransactionStatus",
     "QuixException",
     "Topic",
     "TopicConfig",

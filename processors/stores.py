@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from processors.quix import Marker, PartitionTransactionStatus
+
 SEPARATOR = b"|"
 _END = b"\xff"
 
@@ -20,20 +22,34 @@ class QuixStore:
     def __init__(self, transaction: Any, prefix: bytes) -> None:
         self._transaction = transaction
         self._prefix = prefix
+        self._before = prefix + SEPARATOR
+        self._cache = transaction._update_cache
+        # Quix's own way there costs several times what RocksDB does.
+        self._stored = transaction._partition.get_or_create_column_family("default").get
 
     def get(self, key: bytes) -> bytes | None:
-        found: bytes | None = self._transaction.get_bytes(key, self._prefix)
-        return found
+        key = self._before + key
+        found: Any = self._cache.get(key, self._prefix)
+        if found is Marker.UNDEFINED:
+            found = self._stored(key)
+        return None if found is Marker.DELETED else found
 
     def set(self, key: bytes, value: bytes) -> None:
-        self._transaction.set_bytes(key, value, self._prefix)
+        self._check_open()
+        self._cache.set(self._before + key, value, self._prefix)
 
     def delete(self, key: bytes) -> None:
-        self._transaction.delete(key, self._prefix)
+        self._check_open()
+        self._cache.delete(self._before + key, self._prefix)
+
+    def _check_open(self) -> None:
+        """Whoever writes after the checkpoint was prepared would write nowhere."""
+        if self._transaction._status is not PartitionTransactionStatus.STARTED:
+            raise RuntimeError("the checkpoint these stores belong to is over")
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Everything under the prefix; what is written meanwhile may or may not be among it."""
-        begin = self._prefix + SEPARATOR
+        begin = self._before
         cache = self._transaction._update_cache
         changed = dict(cache.get_updates().get(self._prefix, {}))
         for key, value in list(changed.items()):
@@ -46,7 +62,7 @@ class QuixStore:
         self, begin: bytes, end: bytes, *, last: bool = False, but: bytes | None = None
     ) -> tuple[bytes, bytes] | None:
         """See `processors.state.OrderedStore`."""
-        before = self._prefix + SEPARATOR
+        before = self._before
         low, high = before + begin, before + end
         hidden = before + but if but is not None else None
         cache = self._transaction._update_cache

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.wire.attributes import canonical_key
+import orjson
+
+from bridge.wire.attributes import canonical_binary, canonical_number
 from bridge.wire.errors import ConfigurationError, WireError
 from processors.language import column_types, nodes, problems, runtime
 from processors.stream import Target
@@ -15,6 +17,7 @@ Row = dict[str, Any]
 Keyed = tuple[str, Row]
 
 _KEY_TAGS = {column_types.STRING: "S", column_types.BINARY: "B"}
+_CANONICAL = {"N": canonical_number, "B": canonical_binary}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class TargetKey:
     def keyed(
         self, rows: Sequence[Row], keys: Mapping[str, Any], dataset: str
     ) -> tuple[Keyed, ...]:
-        missing = sorted(set(keys) - self.attributes)
-        if missing:
+        if not self.attributes.issuperset(keys):
+            missing = sorted(set(keys) - self.attributes)
             raise ConfigurationError(
                 f"key={list(self.tags)} does not hold the table's key attribute {missing[0]!r}: "
                 "rows of different items would overwrite one another",
@@ -38,7 +41,7 @@ class TargetKey:
                 "without a cast and add its column to key",
             )
         found = [(self._key(row), row) for row in rows]
-        if len({key for key, _ in found}) != len(found):
+        if len(found) > 1 and len(dict(found)) != len(found):
             raise WireError(
                 f"two rows of one item have the same key ({', '.join(self.tags)})",
                 where=f"dataset {dataset}",
@@ -52,8 +55,11 @@ class TargetKey:
             value = row[name]
             if value is None:
                 raise runtime.UnfitValueError("a key column is null", where=f"column {name}")
-            typed[name] = {tag: value if isinstance(value, str) else str(value)}
-        return in_table(self.prefix, canonical_key(typed).decode())
+            if tag != "S":
+                value = _CANONICAL[tag](value if value.__class__ is str else str(value))
+            typed[name] = {tag: value}
+        key = orjson.dumps(typed, option=orjson.OPT_SORT_KEYS).decode()
+        return in_table(self.prefix, key) if self.prefix else key
 
 
 def in_table(prefix: str, key: str) -> str:

@@ -56,6 +56,8 @@ def stamp_record(record: bytes, stamp_tail: bytes) -> bytes:
 
     `record` is a non-empty JSON object exactly as GetRecords returned it.
     """
+    if record[-1:] == b"}" and not record[-2:-1].isspace():
+        return record[:-1] + stamp_tail
     end = record.rindex(b"}")
     return record[:end].rstrip() + stamp_tail
 
@@ -111,10 +113,12 @@ def change_origin(change: Mapping[str, Any]) -> Origin:
         UnknownVersionError: a newer release wrote it.
     """
     part = change.get("tailrace")
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         raise WireError("a change without its 'tailrace' part")
-    check_wire_version(part.get("v"), "change")
-    epoch, shard, addressee = part.get("epoch"), part.get("shard"), part.get("for")
+    get = part.get
+    if get("v") != WIRE_VERSION:
+        check_wire_version(get("v"), "change")
+    epoch, shard, addressee = get("epoch"), get("shard"), get("for")
     if not (isinstance(epoch, int) and isinstance(shard, str)):
         raise WireError("a change whose 'tailrace' part lacks epoch or shard")
     return _origin(epoch, shard, addressee if isinstance(addressee, str) else None)
@@ -153,7 +157,7 @@ def change_event_time(change: Mapping[str, Any]) -> str | None:
     DynamoDB floors it to the second: for people, never an order.
     """
     seconds = change.get("dynamodb", {}).get("ApproximateCreationDateTime")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if seconds.__class__ is not int and seconds.__class__ is not float:
         return None
     return _utc_text(seconds)
 
@@ -183,11 +187,15 @@ def encode_row(
 
 def row_headers(fingerprint: str, change_offset: int) -> Headers:
     """A row's headers."""
-    return [
-        ("v", b"%d" % WIRE_VERSION),
-        ("schema", fingerprint.encode()),
-        ("offset", b"%d" % change_offset),
-    ]
+    return [_VERSION_HEADER, _schema_header(fingerprint), ("offset", b"%d" % change_offset)]
+
+
+_VERSION_HEADER = ("v", b"%d" % WIRE_VERSION)
+
+
+@functools.lru_cache(maxsize=256)
+def _schema_header(fingerprint: str) -> tuple[str, bytes]:
+    return ("schema", fingerprint.encode())
 
 
 def header(headers: Sequence[tuple[str, bytes | str | None]] | None, name: str) -> str | None:

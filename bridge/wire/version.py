@@ -8,6 +8,8 @@ their raw text sorts wrongly; padded, text order is number order. Versions order
 
 from __future__ import annotations
 
+import functools
+
 from bridge.wire.errors import WireError
 
 EPOCH_DIGITS = 10
@@ -22,15 +24,21 @@ def encode_version(epoch: int, sequence: int | str) -> str:
     Raises:
         WireError: the epoch or the sequence does not fit its digits.
     """
-    plain = sequence.__class__ is str and sequence.isdecimal() and sequence.isascii()  # type: ignore[union-attr]
-    digits = str(sequence if plain else int(sequence))
-    if len(digits) > SEQUENCE_DIGITS:
-        digits = str(int(digits))
-    if not 0 < epoch <= _EPOCH_MAX:
-        raise WireError(f"epoch {epoch} is outside 1..{_EPOCH_MAX}")
+    if isinstance(sequence, str):
+        short = len(sequence) <= SEQUENCE_DIGITS
+        if short and sequence.isdecimal() and sequence.isascii():
+            return _epoch_digits(epoch) + sequence.zfill(SEQUENCE_DIGITS)
+    digits = str(int(sequence))
     if len(digits) > SEQUENCE_DIGITS or digits.startswith("-"):
         raise WireError(f"sequence number of {len(digits)} digits, at most {SEQUENCE_DIGITS} fit")
-    return f"{epoch:0{EPOCH_DIGITS}d}.{digits:0>{SEQUENCE_DIGITS}}"
+    return _epoch_digits(epoch) + digits.zfill(SEQUENCE_DIGITS)
+
+
+@functools.lru_cache(maxsize=1024)  # all changes of a generation have the same
+def _epoch_digits(epoch: int) -> str:
+    if not 0 < epoch <= _EPOCH_MAX:
+        raise WireError(f"epoch {epoch} is outside 1..{_EPOCH_MAX}")
+    return f"{epoch:0{EPOCH_DIGITS}d}."
 
 
 def decode_version(version: str) -> tuple[int, int]:

@@ -31,7 +31,8 @@ from processors.state import Shelf
 
 if TYPE_CHECKING:
     from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
-    from processors.pipeline import Incoming, Outbox, StoresOf
+    from processors.pipeline import Incoming, StoresOf
+    from processors.row_writer import Outbox
 
 
 # A target key, the values of rows under it, and when their event happened (ms since 1970).

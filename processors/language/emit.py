@@ -294,9 +294,13 @@ class _Writer:
         raise AssertionError(f"{type(node).__name__} is computed elsewhere")
 
     def _convert(self, node: nodes.Convert) -> str:
-        inner = self.value(node.operand)
-        path = self.constant(_place(node.operand))
-        shape = column_types.decimal_shape(node.type)
+        operand, shape = node.operand, column_types.decimal_shape(node.type)
+        exact = (shape or node.type == column_types.BIGINT) and not node.lenient
+        if exact and isinstance(operand, Attribute) and operand.tag == "N":
+            inner = self.content(operand)  # digits go from text to their type in one step
+        else:
+            inner = self.value(operand)
+        path = self.constant(_place(operand))
         special = casts.converter(node.operand.type, node.type)
         if special is not None:
             function, arguments = self.constant(special), f"{inner}, {path}"
@@ -351,7 +355,9 @@ class _Writer:
 
     def checked(self, node: Attribute, reader: str) -> str:
         found, path = self.content(node), self.constant(nodes.spelled(node))
-        return self.unless_null([found], f"{reader}({found}, {path})")
+        read = self.unless_null([found], f"{reader}({found}, {path})")
+        # A call costs more than the look that makes it needless.
+        return f"{found} if {found}.__class__ is str else {read}" if reader == "text" else read
 
     def _event_field(self, node: nodes.EventField) -> str:
         *outer, last = node.path

@@ -7,7 +7,7 @@ from typing import Any
 from processors.language import casts, collections, runtime
 
 RUNTIME: dict[str, Any] = {
-    "__builtins__": {"len": len},
+    "__builtins__": {"len": len, "str": str},
     **{
         function.__name__: function
         for function in (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import math
 import re
 from collections import Counter
@@ -168,7 +169,7 @@ def decimal_text(value: Decimal) -> str:
 
 def to_decimal(value: Any, precision: int, scale: int, path: str) -> Decimal:
     """Rounds half up. Raises: UnfitValueError: integer digits that do not fit, or no number."""
-    rounded = _decimal(value, path).quantize(Decimal(1).scaleb(-scale), context=_ROUNDING)
+    rounded = _decimal(value, path).quantize(_unit(scale), context=_ROUNDING)
     if rounded and rounded.adjusted() >= precision - scale:
         raise UnfitValueError(
             f"a number with more than {precision - scale} integer digits",
@@ -178,8 +179,15 @@ def to_decimal(value: Any, precision: int, scale: int, path: str) -> Decimal:
     return rounded
 
 
+@functools.cache
+def _unit(scale: int) -> Decimal:
+    return Decimal(1).scaleb(-scale)
+
+
 def to_bigint(value: Any, path: str) -> int:
     """Rounds half up. Raises: UnfitValueError: beyond 64 bits, or no number."""
+    if value.__class__ is str and value.isdecimal() and value.isascii() and len(value) <= 18:
+        return int(value)
     whole_number = int(_decimal(value, path).quantize(Decimal(1), context=_ROUNDING))
     if not _BIGINT_MIN <= whole_number <= _BIGINT_MAX:
         raise UnfitValueError("a number beyond 64 bits", where=path)
@@ -214,7 +222,7 @@ def to_string(value: Any) -> str:
 
 def _decimal(value: Any, path: str) -> Decimal:
     found = _number_of(value, path)
-    if abs(found.adjusted()) > _EXPONENT_MAX:
+    if not -_EXPONENT_MAX <= found.adjusted() <= _EXPONENT_MAX:
         if found.adjusted() < 0:
             return Decimal(0)
         raise UnfitValueError("a number too large for a decimal", where=path)
@@ -223,7 +231,7 @@ def _decimal(value: Any, path: str) -> Decimal:
 
 def _number_of(value: Any, path: str) -> Decimal:
     try:
-        found = Decimal(repr(value) if isinstance(value, float) else value)
+        found = Decimal(repr(value) if value.__class__ is float else value)
     except (InvalidOperation, TypeError, ValueError):
         found = Decimal("NaN")
     if not found.is_finite():

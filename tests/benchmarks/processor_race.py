@@ -19,6 +19,7 @@ from confluent_kafka import Producer
 
 from bridge.wire.kafka import KafkaConfig, read_to_end
 from bridge.wire.topics import TopicSpec, admin, ensure_topics
+from processors.application import LINGER_MS
 from processors.compiled import compile_transform
 from processors.loader import load_transforms
 from processors.positions import Positions, decided_ends
@@ -127,6 +128,7 @@ def _options(runner: str, task: str, feed: Feed, state: Path) -> dict[str, Any]:
         }
     group = f"{kafka.namespace}.rival"
     producer = kafka.producer(transactional_id=group, statistics_interval_ms=0)
+    producer["linger.ms"] = LINGER_MS
     consumer = kafka.client(
         fetch_message_max_bytes=4 * 1024 * 1024, fetch_wait_max_ms=100, statistics_interval_ms=0
     )

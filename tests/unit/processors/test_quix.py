@@ -158,6 +158,7 @@ def test_ids_are_fixed_and_nothing_is_reset_or_deleted_by_itself(tmp_path):
     assert producer["transactional.id"] == consumer["group.instance.id"] == "ns.mine.7"
     assert producer["partitioner"] == "murmur2"
     assert producer["transaction.timeout.ms"] == 15_000
+    assert producer["linger.ms"] == 200
     assert consumer["group.id"] == "ns.mine"
     assert consumer["auto.offset.reset"] == "error"
     assert consumer["enable.auto.commit"] is False

@@ -1,5 +1,6 @@
 """Quix's stores in key order, against a plain dict: over checkpoints and between them."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("set"), KEYS, st.binary(max_size=2)),
         st.tuples(st.just("delete"), KEYS),
+        st.tuples(st.just("get"), KEYS),
         st.tuples(st.just("commit")),
         st.tuples(st.just("edge"), KEYS, KEYS, st.booleans(), st.none() | KEYS),
     ),
@@ -46,6 +48,8 @@ def test_a_store_is_a_sorted_dict_across_checkpoints(steps):
             elif step == "delete":
                 store.delete(*given_)
                 expected.pop(given_[0], None)
+            elif step == "get":
+                assert store.get(*given_) == expected.get(*given_)
             elif step == "commit":
                 driver.commit()
             else:
@@ -55,3 +59,31 @@ def test_a_store_is_a_sorted_dict_across_checkpoints(steps):
                 found = store.edge(begin, end, last=last, but=but)
                 assert found == (edge and (edge, expected[edge]))
         assert dict(QuixStore(transaction(driver), b"{}").entries()) == expected
+
+
+def test_what_we_write_is_where_quix_looks_for_it():
+    with TransformDriver(COUNTED) as driver:
+        now = transaction(driver)
+        store = QuixStore(now, b"p")
+        store.set(b"a", b"1")
+        now.set_bytes(b"b", b"2", b"p")
+        assert (now.get_bytes(b"a", b"p"), store.get(b"b")) == (b"1", b"2")
+        driver.commit()
+        now = transaction(driver)
+        store = QuixStore(now, b"p")
+        assert (now.get_bytes(b"a", b"p"), store.get(b"b")) == (b"1", b"2")
+        store.delete(b"a")
+        now.delete(b"b", b"p")
+        assert now.get_bytes(b"a", b"p") is store.get(b"b") is None
+        driver.commit()
+        assert list(QuixStore(transaction(driver), b"p").entries()) == []
+
+
+@pytest.mark.parametrize("write", [lambda s: s.set(b"a", b"1"), lambda s: s.delete(b"a")])
+def test_nothing_is_written_into_a_checkpoint_that_is_over(write):
+    with TransformDriver(COUNTED) as driver:
+        store = QuixStore(transaction(driver), b"p")
+        store.set(b"a", b"1")
+        driver.commit()
+        with pytest.raises(RuntimeError, match="is over"):
+            write(store)
