@@ -19,6 +19,7 @@ import orjson
 from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
+from bridge.connector.backoff import CallRate
 from bridge.connector.calls import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Endpoint, RawClient
 from bridge.connector.failures import Failure, Trouble, classify
 from bridge.connector.signing import Keys
@@ -33,6 +34,10 @@ _CLOCK_CODES = frozenset(
     {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"}
 )
 
+# DescribeStream calls by region, of all tables of this process. AWS allows ten in any second.
+# Source: DescribeStream, Amazon DynamoDB Streams API Reference.
+_DESCRIBES: dict[str, CallRate] = {}
+
 _NO_CREDENTIALS = (
     "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or attach a role"
 )
@@ -40,6 +45,8 @@ _NO_CREDENTIALS = (
 
 class AwsRegion:
     """Both DynamoDB services of one region; None is botocore's region.
+
+    `describes` is the rate of DescribeStream calls that the whole process shares.
 
     Raises:
         ConfigurationError: there is no region, no such profile, or no credentials.
@@ -65,6 +72,7 @@ class AwsRegion:
             raise ConfigurationError(
                 str(error), where="AWS configuration", remedy="Check AWS_ENDPOINT_URL"
             ) from None
+        self.describes = _DESCRIBES.setdefault(self.name, CallRate(per_s=7.0, burst=3))
         self.keys()  # no credentials is found out now, not at the first call
         self.streams = self._raw(self.streams_client, "DynamoDBStreams_20120810")
         self.table_calls = self._raw(self.tables_client, "DynamoDB_20120810")

@@ -1,12 +1,14 @@
 """The shards of a stream as DescribeStream lists them: paged, inconsistent, never believed alone.
 
-AWS allows ten DescribeStream calls a second in an account, so pages are spaced.
+AWS allows ten DescribeStream calls a second in an account and region. All of a process's calls, of
+whatever table, share one rate below that; who does not need an answer goes without it.
 Source: DescribeStream, Amazon DynamoDB Streams API Reference.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,6 @@ from bridge.connector.aws import AwsRegion
 from bridge.connector.checkpoints import Shard
 from bridge.connector.failures import Failure, Trouble
 
-_PAGE_INTERVAL_S = 0.12
 _PAGES_MAX = 10_000
 
 
@@ -39,6 +40,7 @@ def list_shards(region: AwsRegion, arn: str, stop: threading.Event) -> tuple[Sha
     last: str | None = None
     for _ in range(_PAGES_MAX):
         more = {"ExclusiveStartShardId": last} if last else {}
+        stop.wait(region.describes.reserve(time.monotonic()))
         answer = region.ask(region.streams_client.describe_stream, StreamArn=arn, **more)
         described = answer["StreamDescription"]
         for listed in described.get("Shards") or ():
@@ -48,7 +50,6 @@ def list_shards(region: AwsRegion, arn: str, stop: threading.Event) -> tuple[Sha
         if not following or following == last:
             return tuple(shards.values())
         last = following
-        stop.wait(_PAGE_INTERVAL_S)
     raise Failure(Trouble.UNAVAILABLE, "a listing of shards without an end")
 
 
@@ -75,9 +76,14 @@ def list_streams(region: AwsRegion, table: str) -> tuple[str, ...]:
 def list_children(region: AwsRegion, arn: str, shard: str) -> tuple[tuple[str, str | None], ...]:
     """Shards that continue this one, `(shard, start)`; () where the service can't filter.
 
+    Also () when many shards end at once: the leader's listing, a hundred shards a call, finds the
+    children of them all, and the threads that read do not wait in line.
+
     Raises:
         Failure: no answer.
     """
+    if not region.describes.free(time.monotonic()):
+        return ()
     answer = region.ask(
         region.streams_client.describe_stream,
         StreamArn=arn,

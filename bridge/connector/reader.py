@@ -99,6 +99,7 @@ class ShardReader:
         self._fresh = False  # no answer came through this iterator yet
         self._ending: ShardPage | None = None
         self._wait_s = pace.busy_s
+        self._spacing_s = 0.0  # between calls, since AWS refused one for their rate
         self._epoch = position.epoch if position is not None else None
         self._unconfirmed = False
         known_whole = position.whole if position is not None else not shard.first
@@ -178,7 +179,8 @@ class ShardReader:
             self._ending = delivery or self._page()
             return Step()
         self._wait_s = self._pace.delay_s(len(page.records), page.size_bytes, self._wait_s)
-        return Step(page=delivery, delay_s=self._wait_s)
+        self._spacing_s = self._pace.after_answer_s(self._spacing_s)
+        return Step(page=delivery, delay_s=max(self._wait_s, self._spacing_s))
 
     def listed(self, children: tuple[tuple[str, str | None], ...]) -> Step:
         """DescribeStream answered, or did not: the leader's listing finds them then."""
@@ -204,6 +206,9 @@ class ShardReader:
         self.failures += 1
         delay_s = self._backoff.delay_s(self.failures, draw)
         match failure.trouble:
+            case Trouble.THROTTLED:
+                self._spacing_s = self._pace.after_throttle_s(self._spacing_s)
+                return Step(delay_s=max(delay_s, self._spacing_s))
             case Trouble.EXPIRED:
                 self._iterator = None
                 return Step(delay_s=0.0 if self.failures == 1 else delay_s)

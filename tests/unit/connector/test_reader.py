@@ -237,3 +237,36 @@ def test_a_restart_of_a_shard_that_is_gone_ends_it() -> None:
     step = cursor.listed(())
     assert step.page is not None
     assert step.page.ended
+
+
+def full_page(number: int) -> RecordsPage:
+    return RecordsPage([Keyed(b"k", b"{}")] * 1000, next_iterator="next", last=str(1000 + number))
+
+
+def polls(limit_per_s: int | None, seconds: float) -> tuple[int, int]:
+    """A shard with a backlog, answers in 20 ms, on a virtual clock: pages read, calls refused."""
+    cursor = reader(committed=position("150"))
+    cursor.opened("it")
+    now_s, calls, pages, refused = 0.0, list[float](), 0, 0
+    while now_s < seconds:
+        now_s += 0.02
+        recent = [call for call in calls[-20:] if call > now_s - 1.0]
+        if limit_per_s is not None and len(recent) >= limit_per_s:
+            refused += 1
+            step = cursor.failed(failure(Trouble.THROTTLED), 0.5)
+        else:
+            calls.append(now_s)
+            pages += 1
+            step = cursor.received(full_page(pages))
+        now_s += step.delay_s
+    return pages, refused
+
+
+def test_a_backlog_is_read_as_quickly_as_answers_come() -> None:
+    assert polls(None, 10.0) == (pytest.approx(500, abs=2), 0)
+
+
+def test_a_throttled_shard_finds_the_rate_that_is_allowed() -> None:
+    pages, refused = polls(5, 300.0)
+    assert pages > 0.6 * 5 * 300
+    assert refused < 0.03 * pages
