@@ -97,7 +97,7 @@ class Rehearsal:
             raise ConfigurationError(
                 f"table {chosen!r}" if chosen else "the event names no table",
                 where=f"transform {self._driver.compiled.name}",
-                remedy=f"It reads {', '.join(tables)}",
+                remedy=f'It reads {", ".join(tables)}: {{"table": "{tables[0]}", "insert": {{…}}}}',
             )
         before = len(self._driver.written)
         self._driver.send(Sent(key, value, headers), table=chosen)
@@ -148,6 +148,10 @@ def _reason(flow: CompiledFlow, record: Mapping[str, Any]) -> str:
         return "a condition on the event leaves it out"
     if evaluation.rows:
         return "not newer than what is known of the item"
-    if evaluation.vanished:
+    if record.get("eventName") == "REMOVE" and evaluation.vanished:
         return "nothing of the item was in the dataset"
+    if flow.keyed is not None and not flow.keyed.null_keys:
+        return "a filter or a NULL in its key leaves it out"
+    if flow.dataset.key:
+        return "a filter or an empty list leaves it out"
     return "the filter does not let it through"

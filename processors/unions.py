@@ -42,8 +42,9 @@ def _check_has(one: Branch, other: Branch) -> None:
             raise ConfigurationError(
                 f"column {name!r} of table {one.table} is not among those of table {other.table}",
                 where="union(…)",
-                remedy=f"{problems.nearest(name, other.columns)} Or add it: "
-                f'.with_columns("cast(null as {one.columns[name].type}) as {name}")',
+                remedy="Add it: "
+                f'.with_columns("cast(null as {one.columns[name].type}) as {name}"). '
+                + problems.nearest(name, other.columns),
             )
 
 

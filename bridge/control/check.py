@@ -43,6 +43,7 @@ def _described(feed: Feed) -> dict[str, Any]:
         "unfolds": flow.unfolds,
         "state": flow.stateful,
         "not_verified": sorted(flow.event_columns),
+        "unchecked": flow.unchecked,
     }
 
 
@@ -55,7 +56,9 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     lines += [f"  {name:<{width}}  {of}" for name, of in entry["columns"].items()]
     if entry["unfolds"]:
         lines.append("  *: a column for every attribute of the items, as they are found")
-    if entry["not_verified"]:
+    if entry["unchecked"]:
+        lines.append(f"  verify can't check it: {entry['unchecked']}")
+    elif entry["not_verified"]:
         lines.append(f"  verify leaves out: {', '.join(entry['not_verified'])}")
     return lines
 

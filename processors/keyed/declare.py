@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from bridge.wire.errors import ConfigurationError
 from processors.branch import Branch
+from processors.columns import Column
 from processors.keyed.aggregates import ARRIVALS, FUNCTIONS, Aggregate, Function, result_type
 from processors.keyed.plan import WINDOW_END, WINDOW_START, KeyedPlan, Window
 from processors.keyed.windows import DEFAULT_GRACE, Tumbling, duration_ms
@@ -152,8 +153,6 @@ def _by_arrival(chain: Chain, items: Sequence[object], method: str, function: Fu
         Aggregate(name, function, number, node.type, node.type)
         for number, (name, node) in enumerate(others.items())
     ]
-    # Even with no other column somebody has to be there.
-    made = made or [Aggregate("\0present", "count", None, "", column_types.BIGINT)]
     plan = KeyedPlan(
         by={name: node.type for name, node in by.items()},
         arguments=tuple(others),
@@ -213,7 +212,7 @@ def _check_items(by: Mapping[str, nodes.Node], method: str) -> None:
 def _aggregate(
     name: str, item: object, branch: Branch, arguments: dict[nodes.Node, str]
 ) -> Aggregate:
-    call, where = _call(name, item, branch), f"agg({name}={str(item)!r})"
+    call, where = _call(name, item, branch), f"agg({name}={_written(item)!r})"
     if call.function not in FUNCTIONS:
         raise ConfigurationError(
             f"{call.function!r} is no aggregate function",
@@ -228,11 +227,17 @@ def _aggregate(
     of = call.argument.type
     made = result_type(function, of)
     if made is None:
-        raise ConfigurationError(f"{function} of a {of} makes no sense", where=where)
+        literal = isinstance(item, Column) and isinstance(call.argument, nodes.Constant)
+        remedy = f"For a column write functions.{function}(col(…))" if literal else ""
+        raise ConfigurationError(f"{function} of a {of} makes no sense", where=where, remedy=remedy)
     if function in ARRIVALS and of == column_types.NULL:
         raise ConfigurationError("null alone has no type", where=where, remedy="Cast it")
     hidden = arguments.setdefault(call.argument, _ARGUMENT.format(len(arguments)))
     return Aggregate(name, function, list(arguments.values()).index(hidden), of, made)
+
+
+def _written(item: object) -> str:
+    return item.written if isinstance(item, Column) else str(item)
 
 
 def _call(name: str, item: object, branch: Branch) -> _Call:

@@ -132,7 +132,9 @@ class KeyedPlan:
             return _milliseconds(value)
         except (TypeError, ValueError, ArithmeticError, OverflowError):
             raise UnfitValueError(
-                "no time of the event", where=f"window(on={self.window.on!r})"
+                "no time of the event",
+                where="window(…)" if self.window.on is None else "window(on=…)",
+                remedy='Leave such events out: .filter("… is not null")',
             ) from None
 
     def windowed_key(self, key: str, at_ms: int) -> str:

@@ -241,6 +241,7 @@ FUNCTIONS: Mapping[str, Sequence[Overload]] = {
     "right": _of(strings.right, TEXT, WHOLE, to=STRING),
     "replace": _of(strings.replace, TEXT, TEXT, TEXT, to=STRING, refuses=True),
     "split_part": _of(strings.split_part, TEXT, TEXT, WHOLE, to=STRING),
+    "strpos": _of(lambda text, part: text.find(part) + 1, TEXT, TEXT, to=BIGINT),
     "contains": _of(str.__contains__, TEXT, TEXT, to=BOOLEAN),
     "starts_with": _of(lambda text, start: text.startswith(start), TEXT, TEXT, to=BOOLEAN),
     "ends_with": _of(lambda text, end: text.endswith(end), TEXT, TEXT, to=BOOLEAN),
@@ -294,7 +295,8 @@ ALIASES: Mapping[str, str] = {
     "substr": "substring", "ceiling": "ceil", "pow": "power", "mod": "%", "lcase": "lower",
     "ucase": "upper", "char_length": "length", "from_unixtime": "timestamp_seconds",
     "json_extract": "get_json_object", "iff": "if", "startswith": "starts_with",
-    "endswith": "ends_with", "cardinality": "size",
+    "endswith": "ends_with", "cardinality": "size", "nvl": "coalesce", "ifnull": "coalesce",
+    "iif": "if", "len": "length", "instr": "strpos", "to_char": "date_format",
 }  # fmt: skip
 # Forms whose arguments are not all computed, or whose type is that of their arguments.
 FORMS = ("coalesce", "nullif", "if", "greatest", "least", "changed", "ttl_expired")
@@ -302,16 +304,16 @@ AGGREGATES = ("count", "sum", "min", "max", "avg", "first", "last")
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("now", "current_timestamp", "current_date", "getdate", "sysdate"),
-        "a row must be the same whenever it is computed again; "
+        "A row must be the same whenever it is computed again; "
         "the time of a change is dynamodb.ApproximateCreationDateTime",
     ),
     **dict.fromkeys(
         ("rand", "random", "uuid", "newid"),
-        "a row must be the same whenever it is computed again; sha256(…) of a key spreads evenly",
+        "A row must be the same whenever it is computed again; sha256(…) of a key spreads evenly",
     ),
     **dict.fromkeys(
         AGGREGATES,
-        'it needs a group: group_by(…).agg(total="sum(…)"); of several columns use greatest, least',
+        'It needs a group: group_by(…).agg(total="sum(…)"); of several columns use greatest, least',
     ),
 }
 

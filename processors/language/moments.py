@@ -57,7 +57,7 @@ def to_timestamp(text: str, where: str) -> datetime:
         raise UnfitValueError("no such day or time", where=where, remedy=_REMEDY) from None
 
 
-_REMEDY = "try_cast(… as timestamp) makes it NULL; to_timestamp(text, format) reads another format"
+_REMEDY = "try_cast(…) makes it NULL; to_timestamp(text, format) reads another format"
 
 
 def _seconds(time: str | None) -> str:

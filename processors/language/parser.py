@@ -4,7 +4,8 @@ named      = expression ["as" name]
 expression = conjunction {"or" conjunction}
 conjunction = negation {"and" negation}
 negation   = "not" negation | predicate
-predicate  = joined [sign joined | "is" ["not"] ("null" | "distinct" "from" joined)
+predicate  = joined [sign joined |
+             "is" ["not"] ("null" | "true" | "false" | "distinct" "from" joined)
              | ["not"] "in" "(" expression {"," expression} ")"
              | ["not"] "between" joined "and" joined
              | ["not"] "like" joined ["escape" string]]
@@ -180,6 +181,10 @@ class _Parser:
                 self.need_word("from")
                 pair = (left, self._joined())
                 return _negate(syntax.Call("is_distinct", pair, word.position), negated, word)
+            if truth := self.take_word("true", "false"):
+                wanted = syntax.Literally(truth.value.lower() == "true", truth.position)
+                differs = syntax.Call("is_distinct", (left, wanted), word.position)
+                return _negate(differs, not negated, word)
             self.need_word("null")
             return _negate(syntax.NullTest(left, word.position), negated, word)
         word = self.token

@@ -6,7 +6,7 @@ After a select only its columns have names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -222,7 +222,7 @@ class _Resolver:
         if name == "dynamodb" and name not in columns:
             remedy = "Behind a select only its columns have names: filter before it"
         else:
-            remedy = problems.nearest(str(name), columns)
+            remedy = self._meant(path.parts[0], columns)
         raise self.error(path.position, f"unknown column {str(name)!r}", remedy)
 
     def _unknown(self, path: syntax.Path) -> Exception:
@@ -235,7 +235,7 @@ class _Resolver:
             return self.error(
                 first.position,
                 f"unknown field {first.value!r}",
-                problems.nearest(str(first.value), known),
+                self._meant(first, known, in_record=True),
             )
         if not rest:
             return self.error(
@@ -248,6 +248,20 @@ class _Resolver:
             unknown.position,
             f"unknown field {unknown.value!r} in {first.value!r}",
             problems.nearest(str(rest[0].value), inside),
+        )
+
+    def _meant(self, part: syntax.Part, known: Collection[str], *, in_record: bool = False) -> str:
+        """A remedy for an unknown name, by the habits people bring along from SQL."""
+        name, near = str(part.value), problems.nearest(str(part.value), known)
+        if self._text[part.position : part.position + 1] == '"':
+            return f"Text goes in single quotes: '{name}'. {near}"
+        if not in_record or near.startswith("Did"):
+            return near
+        if name in IMAGES:
+            return f"Write dynamodb.{name}"
+        return (
+            f"An attribute is written dynamodb.NewImage.{name}.S, .N, …; a column of the same "
+            f"select has its name behind it, in .with_columns(…). {near}"
         )
 
     def _attribute(

@@ -48,6 +48,19 @@ def test_check_says_what_a_file_will_do(orders: Path, capsys) -> None:
     assert found["not_verified"] == ["eventID", "eventName"]
 
 
+def test_check_says_what_verify_will_not_be_able_to(orders: Path, capsys) -> None:
+    text = ORDERS[: ORDERS.index("    return ")]
+    orders.write_text(
+        text.replace("import Input", "import tumbling, Input")
+        + '    by_name = orders_stream.select("eventName").group_by("eventName")\n'
+        + '    return by_name.window(tumbling("1 hour")).agg(n="count()")\n'
+    )
+
+    run_check(str(orders), as_json=False)
+
+    assert "verify can't check it: its windows count changes" in capsys.readouterr().out
+
+
 def test_check_points_at_a_mistake(orders: Path) -> None:
     orders.write_text(ORDERS.replace("orderTotal.N as", "orderTotal.Q as"))
 

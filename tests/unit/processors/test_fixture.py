@@ -8,10 +8,12 @@ from decimal import Decimal
 import pytest
 
 from bridge import DynamoDBSource
+from bridge.wire.errors import ConfigurationError
 from processors import Input, Output, Stream, transform
 from processors.examples.order_lines import explode_order_lines
 from processors.examples.orders import process_orders_stream
 from sinks import Dataset
+from tests.unit.processors.build import declare
 
 
 def declared(function, *tables):
@@ -107,3 +109,36 @@ def _both():
         )
 
     return both
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "why"),
+    [
+        (
+            lambda s: s.select("dynamodb.NewImage.mail.S").key_by("mail"),
+            (),
+            "a filter or a NULL in its key leaves it out",
+        ),
+        (
+            lambda s: s.explode("dynamodb.NewImage.lines.L as line").select(
+                "dynamodb.NewImage.id.S", "line.S as sku"
+            ),
+            ("id", "sku"),
+            "a filter or an empty list leaves it out",
+        ),
+    ],
+)
+def test_an_item_that_gives_no_row_was_not_taken_out(transform_driver, chain, key, why) -> None:
+    rows = transform_driver(declare(chain, key=key), key=["id"])
+    assert rows.insert({"id": "1"}).dropped == why
+    assert rows.remove({"id": "1"}).dropped == "nothing of the item was in the dataset"
+
+
+def test_an_event_of_several_tables_says_how_to_name_one(transform_driver) -> None:
+    def merged(orders, returns):
+        return orders.union(returns)
+
+    both = transform_driver(declared(merged, "orders", "returns"), key=["id"])
+    with pytest.raises(ConfigurationError) as caught:
+        both.insert({"id": "1"})
+    assert '{"table": "orders", "insert": {…}}' in str(caught.value)

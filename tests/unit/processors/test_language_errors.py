@@ -43,6 +43,16 @@ def message(method, *texts):
         ("dynamodb.NewImage.order-id.S", ["ends with its type", 'in quotes: "order-id"']),
         ("dynamodb.NewImage.2nd.S", ["not '2'", "begin with a digit in quotes"]),
         ('dynamodb.NewImage."a.S', ["a quoted name that is never closed", '▶"a.S']),
+        (
+            'dynamodb.NewImage.a.S = "new" as b',
+            ["unknown field 'new'", "Text goes in single quotes: 'new'"],
+        ),
+        (
+            "total * 2 as double",
+            ["unknown field 'total'", "dynamodb.NewImage.total.S, .N, …", ".with_columns(…)"],
+        ),
+        ("NewImage.a.S", ["unknown field 'NewImage'", "Write dynamodb.NewImage"]),
+        ("now() as n", ["now can't be used here", ". A row must be the same"]),
         ("eventName; drop", ["unexpected ';' at character 10"]),
         ("userIdentity.kind as k", ["unknown field 'kind' in 'userIdentity'"]),
         ("cast(eventName as bignit) as x", ["can't cast to 'bignit'", "Did you mean 'bigint'?"]),

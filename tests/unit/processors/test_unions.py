@@ -169,3 +169,16 @@ def test_a_change_on_either_side_is_noticed():
         )
         table = ("orders", "returns")[side]
         assert any(f"steps of all from {table}" in line for line in differences(before, changed))
+
+
+def test_a_column_that_one_side_lacks_is_told_with_the_way_to_add_it():
+    short = declare(lambda o, r: o.select(ID).union(r.select(ID, f"{TOTAL} as total")))
+    with pytest.raises(ConfigurationError) as caught:
+        compile_transform(short)
+    added = "cast(null as decimal(38,18)) as total"
+    assert f'. Add it: .with_columns("{added}"). ' in str(caught.value)
+    compile_transform(
+        declare(
+            lambda o, r: o.select(ID).with_columns(added).union(r.select(ID, f"{TOTAL} as total"))
+        )
+    )

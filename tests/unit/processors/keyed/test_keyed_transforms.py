@@ -8,6 +8,7 @@ from bridge.wire.envelope import header
 from bridge.wire.errors import ConfigurationError
 from processors import col, tumbling
 from processors.columns import call
+from processors.compiled import compile_transform
 from processors.keyed.expected import ExpectedGroups
 from processors.testing import Changes, TransformDriver, typed
 from tests.unit.processors.build import compiled, declare
@@ -247,3 +248,46 @@ def test_the_table_is_the_aggregate_of_the_items_whatever_happens(steps, vanishe
         }
         for status, totals in groups.items()
     }
+
+
+@pytest.mark.parametrize("method", ["key_by", "deduplicate"])
+def test_rows_of_nothing_but_their_key(changes, method):
+    bare = declare(
+        lambda s: getattr(s.select("dynamodb.NewImage.status.S"), method)("status"), name="bare"
+    )
+    assert [column.name for column in compile_transform(bare).flow.schema.columns] == ["status"]
+    with TransformDriver(bare) as driver:
+        driver.send(changes.insert(item("a", "x")), changes.insert(item("b", "x")))
+        driver.send(changes.remove(item("a", "x")))
+        assert driver.table() == {'{"status":{"S":"x"}}': {"status": "x"}}
+        driver.send(changes.modify(item("b", "y")))
+        assert driver.table() == {'{"status":{"S":"y"}}': {"status": "y"}}
+        driver.send(changes.remove(item("b")))
+        assert driver.table() == {}
+
+
+def test_an_aggregate_of_a_text_says_how_a_column_is_written():
+    with pytest.raises(ConfigurationError) as caught:
+        compiled(lambda s: s.select(*COLUMNS).group_by("status").agg(n=call("avg", "total")))
+    assert "agg(n=\"avg('total')\")" in str(caught.value)
+    assert "For a column write functions.avg(col(…))" in str(caught.value)
+
+
+def test_an_event_without_the_time_of_its_window_is_set_aside_unless_a_filter_leaves_it_out(
+    changes,
+):
+    def timed(stream, *conditions):
+        stream = stream.select(*COLUMNS, "timestamp_seconds(dynamodb.NewImage.at.N) as at")
+        for condition in conditions:
+            stream = stream.filter(condition)
+        return stream.group_by("status").window(tumbling("1 hour"), on="at").agg(n="count()")
+
+    for conditions, letters in (((), 1), (("at is not null",), 0)):
+        with TransformDriver(declare(lambda s, c=conditions: timed(s, *c), name="t")) as driver:
+            driver.send(changes.insert(item("a", "x") | {"at": 1_700_000_000}))
+            driver.send(changes.remove(item("a", "x")))
+            found = driver.dead_letters()
+            assert len(found) == letters
+            assert [row["n"] for row in driver.table().values()] == [1]
+            for letter in found:
+                assert letter.reason.startswith("window(on=…): no time of the event. Leave")
