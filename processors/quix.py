@@ -22,6 +22,7 @@ with warnings.catch_warnings(record=True):
     from quixstreams.state.base.transaction import PartitionTransactionStatus
     from quixstreams.state.exceptions import InvalidStoreChangelogOffset
     from quixstreams.state.metadata import Marker
+    from quixstreams.state.rocksdb import RocksDBOptions
 
 __all__ = [
     "Application",
@@ -34,6 +35,7 @@ __all__ = [
     "PartitionAssignmentError",
     "PartitionTransactionStatus",
     "QuixException",
+    "RocksDBOptions",
     "Topic",
     "TopicConfig",
     "TopicManager",

@@ -28,6 +28,15 @@ def peak_rss_bytes(pid: int) -> int:
     return int(_ps(pid, "rss")) * 1024
 
 
+def rss_bytes(pid: int) -> int:
+    """The memory it holds now."""
+    if _LINUX:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return int(_ps(pid, "rss")) * 1024
+
+
 def _ps(pid: int, column: str) -> str:
     command = ["ps", "-o", f"{column}=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -20,7 +20,7 @@ from bridge.wire.kafka import KafkaConfig
 from processors.application import ApplicationSettings, ProcessorApplication
 from processors.outbox import ClientOutbox
 from processors.provision import LIVE_STORE, changelog_topic
-from processors.quix import Application
+from processors.quix import Application, RocksDBOptions
 
 
 def parameters(function):
@@ -167,6 +167,17 @@ def test_ids_are_fixed_and_nothing_is_reset_or_deleted_by_itself(tmp_path):
     assert application.config.exactly_once
     assert not application.config.auto_recover_from_source_offset_out_of_range
     assert not application.config.auto_create_topics
+
+
+def test_what_state_takes_of_memory_is_bounded(tmp_path):
+    options = ProcessorApplication(settings(tmp_path))._state_manager._rocksdb_options
+    assert options.write_buffer_size * options.max_write_buffer_number == 32 * 1024**2
+    assert options.max_total_wal_size == 32 * 1024**2
+    assert options.block_cache_size == 128 * 1024**2
+    given = source(RocksDBOptions.to_options)
+    for name in ("write_buffer_size", "max_write_buffer_number", "max_total_wal_size"):
+        assert f"set_{name}(" in given
+    assert "_shared_block_cache(self.block_cache_size)" in given
 
 
 def test_the_embedded_broker_is_read_as_it_must_be(tmp_path):
