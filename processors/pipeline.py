@@ -240,10 +240,9 @@ class Pipeline:
         )
 
     def _emit(self, writer: RowWriter, evaluation: Evaluation) -> None:
-        for key, columns in evaluation.rows:
-            writer.upsert(key, columns)
+        writer.upsert(evaluation.rows)
         if evaluation.vanished:
-            writer.delete(evaluation.item_key)
+            writer.delete((evaluation.item_key,))
         self._count(writer)
 
     def _emit_remembering(
@@ -263,11 +262,10 @@ class Pipeline:
         if memory.is_stale(change.version):
             self._stale.inc()
             return
-        keys = tuple(key for key, _ in evaluation.rows)
-        for key in memory.retracted(keys):
-            writer.delete(key)
-        for key, columns in evaluation.rows:
-            writer.upsert(key, columns)
+        keys = tuple([key for key, _ in evaluation.rows])
+        if gone := memory.retracted(keys):
+            writer.delete(gone)
+        writer.upsert(evaluation.rows)
         if change.record["eventName"] == "REMOVE":
             state.forget(stores, item_key, memory, change.version)
         else:
@@ -290,9 +288,9 @@ class Pipeline:
         if not news:
             self._stale.inc()
         elif row is not None:
-            writer.upsert(evaluation.item_key, row)
+            writer.upsert(((evaluation.item_key, row),))
         else:
-            writer.delete(evaluation.item_key)
+            writer.delete((evaluation.item_key,))
         self._count(writer)
 
     def _contributed(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge.wire.envelope import Headers, encode_row
+
+Keyed = tuple[str, Mapping[str, Any]]
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Outbox(Protocol):
@@ -46,23 +49,27 @@ class RowWriter:
         self._topic = topic
         self._headers = headers
 
-    def upsert(self, key: str, columns: Mapping[str, Any]) -> None:
-        self._write(key, "upsert", columns)
-        self.upserts += 1
+    def upsert(self, rows: Sequence[Keyed]) -> None:
+        """Rows by target key, in order."""
+        self._write("upsert", rows)
+        self.upserts += len(rows)
 
-    def delete(self, key: str) -> None:
-        self._write(key, "delete", {})
-        self.deletes += 1
+    def delete(self, keys: Iterable[str]) -> None:
+        """Rows that are no more, in order."""
+        rows = [(key, _NOTHING) for key in keys]
+        self._write("delete", rows)
+        self.deletes += len(rows)
 
-    def _write(self, key: str, operation: str, columns: Mapping[str, Any]) -> None:
+    def _write(self, operation: str, rows: Sequence[Keyed]) -> None:
+        produce, topic, headers = self.outbox.produce, self._topic, self._headers
         change = self.change
-        value = encode_row(
-            key=key,
-            version=change.version,
-            operation=operation,
-            event_time=change.event_time,
-            columns=columns,
-        )
-        self.outbox.produce(
-            topic=self._topic, value=value, key=change.kafka_key, headers=self._headers
-        )
+        version, event_time, kafka_key = change.version, change.event_time, change.kafka_key
+        for key, columns in rows:
+            value = encode_row(
+                key=key,
+                version=version,
+                operation=operation,
+                event_time=event_time,
+                columns=columns,
+            )
+            produce(topic, value, kafka_key, headers)

@@ -8,7 +8,7 @@ sealed epoch is a floor: whatever is older was settled by a complete scan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -118,10 +118,13 @@ class Memory:
         newest = self.live.version if self.live is not None else self.removed_at or ""
         return version <= newest or version < self.floor
 
-    def retracted(self, keys: Iterable[str]) -> tuple[str, ...]:
+    def retracted(self, keys: Collection[str]) -> tuple[str, ...]:
         """Keys the item contributed before and does not any more, in their old order."""
+        before = self.live.keys if self.live is not None else ()
+        if not before or before == keys:
+            return ()
         kept = frozenset(keys)
-        return tuple(key for key in (self.live.keys if self.live else ()) if key not in kept)
+        return tuple([key for key in before if key not in kept])
 
 
 def recall(stores: Stores, item_key: bytes) -> Memory:

@@ -180,9 +180,15 @@ def encode_row(
     columns: Mapping[str, Any],
 ) -> bytes:
     """A row's value. A delete carries no columns."""
-    row = {"_key": key, "_version": version, "_op": operation, "_event_time": event_time}
-    row.update(columns)
-    return orjson.dumps(row)
+    return orjson.dumps(
+        {
+            "_key": key,
+            "_version": version,
+            "_op": operation,
+            "_event_time": event_time,
+            **columns,
+        }
+    )
 
 
 def row_headers(fingerprint: str, change_offset: int) -> Headers:

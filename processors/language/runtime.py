@@ -169,7 +169,10 @@ def decimal_text(value: Decimal) -> str:
 
 def to_decimal(value: Any, precision: int, scale: int, path: str) -> Decimal:
     """Rounds half up. Raises: UnfitValueError: integer digits that do not fit, or no number."""
-    rounded = _decimal(value, path).quantize(_unit(scale), context=_ROUNDING)
+    # What is nearly always there is finite and of a size that can be rounded.
+    plain = value.__class__ is str and _PLAIN_NUMBER.fullmatch(value)
+    found = Decimal(value) if plain else _decimal(value, path)
+    rounded = found.quantize(_unit(scale), context=_ROUNDING)
     if rounded and rounded.adjusted() >= precision - scale:
         raise UnfitValueError(
             f"a number with more than {precision - scale} integer digits",
