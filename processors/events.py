@@ -8,11 +8,13 @@ An event is one of
   (`{"orderId": {"S": "o-1"}}`). Sequence numbers rise by themselves. Of a removed item its key is
   enough.
 
-`"table"` beside it names the table where a transform reads several.
+`"table"` beside it names the table where a transform reads several; `"at"` is when the change was
+made, in seconds since 1970.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -44,6 +46,8 @@ def typed(value: Any) -> dict[str, Any]:
             return {"S": value}
         case int() | Decimal():
             return {"N": str(value)}
+        case bytes():
+            return {"B": base64.b64encode(value).decode()}
         case list() | tuple():
             return {"L": [typed(inner) for inner in value]}
         case dict():

@@ -82,3 +82,14 @@ def test_a_mistake_is_named_with_the_number_of_the_event(body, message) -> None:
 def test_without_a_key_the_short_form_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="key is not known"):
         read({"insert": KEYS}, key=())
+
+
+def test_bytes_and_sets_of_them_are_plain_values_too() -> None:
+    _, _, plain = read({"insert": {"orderId": "o-1", "b": b"\x01\x02", "bs": {b"\x02", b"\x01"}}})
+    image = plain["dynamodb"]["NewImage"]
+    assert image == {**KEYS, "b": {"B": "AQI="}, "bs": {"BS": ["AQ==", "Ag=="]}}
+
+
+def test_an_event_says_when_it_was_made() -> None:
+    _, _, record = read({"remove": {"orderId": "o-1"}, "at": 1_700_003_600})
+    assert record["dynamodb"]["ApproximateCreationDateTime"] == 1_700_003_600

@@ -291,3 +291,17 @@ def test_an_event_without_the_time_of_its_window_is_set_aside_unless_a_filter_le
             assert [row["n"] for row in driver.table().values()] == [1]
             for letter in found:
                 assert letter.reason.startswith("window(on=…): no time of the event. Leave")
+
+
+def test_a_memory_that_counts_passes_over_the_items_of_a_new_snapshot(changes):
+    def counted(row, state):
+        state["n"] = state.get("n", 0) + (row["eventName"] != "READ")
+        return {"n": state["n"]}
+
+    counting = declare(
+        lambda s: s.select("eventName").apply_stateful(counted, schema={"n": "bigint"}), name="n"
+    )
+    with TransformDriver(counting) as driver:
+        driver.send(changes.insert(item("a")), changes.modify(item("a", "x")))
+        driver.send(Changes(key=["id"], epoch=2000).read(item("a", "x")))
+        assert [row["n"] for row in driver.rows()] == [1, 2, 2]
