@@ -24,7 +24,7 @@ from processors.testing import Changes, Sent
 from tests.benchmarks import meter
 from tests.benchmarks.report import at_most, surroundings
 from tests.integration.processor_feed import ORDER_LINES, Feed
-from tests.parts.brokers import Broker, delete_topics
+from tests.parts.brokers import EXPIRY, Broker, delete_topics
 from tests.parts.process import Process
 from tests.parts.waiting import wait_until
 
@@ -66,14 +66,18 @@ def order(number: int, lines: int) -> dict[str, Any]:
 @pytest.mark.timeout(3600)
 def test_memory_and_disk_are_flat(broker: Broker, tmp_path: Path) -> None:
     print()
-    kafka = KafkaConfig(brokers=broker.bootstrap, namespace=f"bench-{uuid.uuid4().hex[:8]}")
+    kafka = KafkaConfig(
+        brokers=broker.bootstrap,
+        namespace=f"bench-{uuid.uuid4().hex[:8]}",
+        static_membership=EXPIRY not in broker.capabilities,
+    )
     feed, state = Feed(kafka), tmp_path / "state"
     feed.open()
     options = {
         "brokers": kafka.brokers,
         "namespace": kafka.namespace,
         "replica": "0",
-        "static_membership": False,
+        "static_membership": kafka.static_membership,
         "file": str(ORDER_LINES),
         "state_dir": str(state),
         "commit_interval_s": 1.0,
