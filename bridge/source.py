@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bridge.wire.errors import ConfigurationError
@@ -27,6 +27,9 @@ class DynamoDBSource:
         table_name: the table's name, 3 to 255 of `A-Z a-z 0-9 _ . -`.
         table_names: several names instead of the one: tables of the same kind in one region, one
             per customer for example, whose rows come together as of one stream.
+        table_tags: AWS tags instead of names, `{"team": "orders"}`: every table of the region
+            that has all of them, also those that get them later. Rows are as those of
+            `table_names`. A table that was found stays, also when it loses its tags.
         region: its AWS region, e.g. `us-west-2`; None takes botocore's.
         stream_enabled: the table's stream is expected to be on (NEW_AND_OLD_IMAGES). `demo` and
             `dev` turn a missing stream on; `run connector` only with `TAILRACE_ENABLE_STREAMS=1`.
@@ -45,6 +48,7 @@ class DynamoDBSource:
 
     table_name: str = ""
     table_names: Sequence[str] = ()
+    table_tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     region: str | None = None
     stream_enabled: bool = True
     snapshot: Literal["initial", "never", "only"] = "initial"
@@ -52,7 +56,10 @@ class DynamoDBSource:
     read_capacity: float | None = None
 
     def __post_init__(self) -> None:
-        self._check_names()
+        if self.table_tags:
+            self._check_tags()
+        else:
+            self._check_names()
         for name, allowed in (
             ("snapshot", ("initial", "never", "only")),
             ("on_gap", ("stop", "resnapshot")),
@@ -76,7 +83,37 @@ class DynamoDBSource:
         """The declaration of each table by itself."""
         if not self.table_names:
             return (self,)
-        return tuple(replace(self, table_name=name, table_names=()) for name in self.table_names)
+        return tuple(
+            replace(self, table_name=name, table_names=(), table_tags={})
+            for name in self.table_names
+        )
+
+    def found(self, names: Sequence[str]) -> DynamoDBSource:
+        """The declaration once the tables that have its tags are known."""
+        return replace(self, table_name="", table_names=tuple(names))
+
+    def _check_tags(self) -> None:
+        tags, where = self.table_tags, "DynamoDBSource(table_tags=…)"
+        if not (
+            isinstance(tags, Mapping)
+            and all(isinstance(text, str) and text for text in tags)
+            and all(isinstance(text, str) for text in tags.values())
+        ):
+            raise ConfigurationError(
+                f"table_tags={tags!r}",
+                where=where,
+                remedy='Write tags and their values, table_tags={"team": "orders"}',
+            )
+        text = ", ".join(f"{name}={tags[name]}" for name in sorted(tags))
+        # Names beside the tags are only what `found` gives.
+        if self.table_name not in ("", text) or isinstance(self.table_names, str):
+            raise ConfigurationError(
+                "table_tags and a table's name are both given",
+                where=where,
+                remedy="Name the table in an input of its own, or give it the tags",
+            )
+        object.__setattr__(self, "table_name", text)
+        object.__setattr__(self, "table_names", tuple(self.table_names))
 
     def _check_names(self) -> None:
         several = self.table_names

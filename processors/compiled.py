@@ -247,7 +247,7 @@ def compile_transform(transform: Transform) -> CompiledTransform:
 def _begin(name: str, entry: Input) -> Chain:
     """The stream a function is given: of several tables, it is their union already."""
     branches = [Branch(name, table) for table in entry.stream.tables]
-    return Chain(united(branches) if len(branches) > 1 else tuple(branches))
+    return Chain(united(branches) if entry.stream.joins_tables else tuple(branches))
 
 
 def _outputs(transform: Transform, returned: object, where: str) -> Mapping[str, Chain]:
@@ -301,7 +301,7 @@ def _compile_output(transform: Transform, output: str, chain: Chain) -> list[Com
             branch,
             discovery=discovery,
             keyed=chain.keyed,
-            prefix=key_prefix(branch.table) if others else "",
+            prefix=key_prefix(branch.table) if branch.keeps_table else "",
         )
         for branch in chain.branches
     ]

@@ -27,11 +27,11 @@ spelling."""
 
 def describe(compiled: CompiledTransform) -> Description:
     """What is compared between two starts."""
-    datasets = [flow.dataset.id for flow in compiled.flows]
     return {
-        flow.dataset.id
-        if datasets.count(flow.dataset.id) == 1
-        else f"{flow.dataset.id} from {flow.table}": flow.description
+        # Keys that name their table: there are several, or there may be as more are found.
+        f"{flow.dataset.id} from {flow.table}"
+        if flow.source_key("") is None
+        else flow.dataset.id: flow.description
         for flow in compiled.flows
     }
 

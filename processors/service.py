@@ -273,8 +273,9 @@ class Processor:
 
 def _unscanned(transform: Transform) -> frozenset[str]:
     """Tables of which changes alone are wanted."""
-    sources = [entry.stream.source for entry in transform.inputs.values()]
-    return frozenset(s.table_name for s in sources if getattr(s, "snapshot", "") == "never")
+    streams = [entry.stream for entry in transform.inputs.values()]
+    unscanned = [s for s in streams if getattr(s.source, "snapshot", "") == "never"]
+    return frozenset(table for stream in unscanned for table in stream.tables)
 
 
 @contextlib.contextmanager

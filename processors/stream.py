@@ -49,9 +49,14 @@ class Stream:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Every table of the source; most have one."""
+        """Every table of the source; most have one. Of tags nobody looked up: the tags."""
         several = getattr(self.source, "table_names", None)
         return tuple(several) if several else (self.source.table_name,)
+
+    @property
+    def joins_tables(self) -> bool:
+        """Whether its rows say which table they are of: one found by tags may get company."""
+        return len(self.tables) > 1 or bool(getattr(self.source, "table_tags", None))
 
 
 @dataclass(frozen=True, slots=True)

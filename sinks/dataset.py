@@ -60,11 +60,13 @@ class Dataset:
 class Target:
     """A dataset, and the DynamoDB tables whose items its rows come from.
 
-    With several tables every `_key` begins with its table; see `sinks.keys`.
+    With several tables every `_key` begins with its table; see `sinks.keys`. Where they are `found`
+    by tags, that is so with one as well, and there may be more than this process knows of.
     """
 
     dataset: Dataset
     tables: tuple[str, ...]
+    found: bool = False
 
     def __post_init__(self) -> None:
         if not self.tables:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+from bridge.wire.errors import TailraceError
+from bridge.wire.rowkeys import key_prefix
 from bridge.wire.version import EPOCH_DIGITS
 from sinks.keys import table_of
 from sinks.ledger import Ledger
@@ -68,6 +71,27 @@ def plan_commit(
         collapsed=len(current) - len(newest),
         stale=stale,
     )
+
+
+def check_known(batch: Batch, tables: Sequence[str]) -> None:
+    """Refuse a batch with rows or seals of a table that this process has not heard of yet.
+
+    Raises:
+        UnknownTableError: the set of tables has grown; the batch is to be read again with it.
+    """
+    prefixes = tuple(map(key_prefix, tables))
+    for row in batch.rows:
+        if not row.key.startswith(prefixes):
+            raise UnknownTableError("rows of a table that was found a moment ago")
+    for seal in batch.seals:
+        if seal.table not in tables:
+            raise UnknownTableError(f"a seal of table {seal.table}, found a moment ago")
+
+
+class UnknownTableError(TailraceError):
+    """A table was found by its tags that this process does not know yet; it soon will."""
+
+    retryable: ClassVar[bool] = True
 
 
 def _above_floor(

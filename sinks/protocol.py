@@ -38,7 +38,7 @@ from sinks.ledger import (
     ledger_transactions,
     read_ledger,
 )
-from sinks.plan import Plan, plan_commit
+from sinks.plan import Plan, check_known, plan_commit
 from sinks.properties import table_properties
 from sinks.rows import Batch, Unfit
 from sinks.table import SNAPSHOT_PROPERTY, Snapshot, TableStore
@@ -234,6 +234,8 @@ class TableWriter:
         self, batch: Batch, schemas: Mapping[str, Schema], table: pa.Schema
     ) -> tuple[Plan, pa.Table]:
         """The plan without the rows that don't fit, which are dead letters on return."""
+        if self._target.found:
+            check_known(batch, self._target.tables)
         self._dead_letter(batch.unfit)
         tables, tombstone = self._target.tables, self._tombstones.version
         while True:

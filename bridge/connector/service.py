@@ -21,11 +21,13 @@ from bridge.connector.gaps import gap_line
 from bridge.connector.generation import TablePolicy
 from bridge.connector.status import TableStatus
 from bridge.connector.tables import Table, TableSetup
+from bridge.connector.tagged import Finder, Growth, Seen
 from bridge.connector.tasks import Feed
 from bridge.connector.view import CheckpointView
 from bridge.connector.worker import Worker, WorkerConfig
 from bridge.source import DynamoDBSource
 from bridge.wire.errors import ConfigurationError
+from bridge.wire.found import read_found_tables
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import (
     DEFAULT_BUCKETS,
@@ -49,7 +51,7 @@ class ConnectorConfig:
 
     Args:
         kafka: where Kafka is and who we are there.
-        sources: the tables.
+        sources: the tables, by name or by tags.
         enable_streams: turn on a stream that is off; otherwise that is refused with the command.
         partitions: of each new changes topic; an existing one keeps its own.
         buckets: of the namespace, the same in every worker; shards are dealt out to them.
@@ -106,6 +108,8 @@ class Connector:
         self._failpoint = failpoint
         self._worker: Worker | None = None
         self._feeds: dict[str, Feed] = {}
+        self._regions: dict[str | None, AwsRegion] = {}
+        self._finder: Finder | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; what was read is committed or given back on return.
@@ -115,17 +119,49 @@ class Connector:
             BrokerUnreachableError: Kafka does not answer at the start.
             TopicError: a topic exists with settings that would break a promise.
         """
-        setups = self._setups(stop)
-        tables = {name: setup.ready() for name, setup in setups.items()}
-        counts = self._ensure_topics()
+        named = tuple(source for source in self._config.sources if not source.table_tags)
+        tagged = tuple(source for source in self._config.sources if source.table_tags)
+        if not tagged:
+            self._run_tables(named, self._setups(named, stop), Seen(), stop)
+            return
+        self._finder = Finder(
+            tagged,
+            region=self._region,
+            committed=lambda: read_found_tables(self._config.kafka),
+            enable_streams=self._config.enable_streams,
+        )
+        while not stop.is_set():
+            seen = self._finder.look(stop)
+            sources = _joined(named, seen)
+            if not sources:
+                names = "; ".join(source.table_name for source in tagged)
+                logger.info("waiting for tables", extra={"tags": names})
+                stop.wait(self._finder.pause_s)
+                continue
+            with Growth(self._finder, seen, stop) as growth:
+                setups = self._setups(named, stop)
+                self._run_tables(sources, setups, seen, growth.ended)
+            growth.check()
+
+    def _run_tables(
+        self,
+        sources: tuple[DynamoDBSource, ...],
+        named: Mapping[str, TableSetup],
+        seen: Seen,
+        stop: threading.Event,
+    ) -> None:
+        tables = {name: setup.ready() for name, setup in named.items()} | seen.tables
+        setups = {**named, **seen.setups}
+        counts = self._ensure_topics(sources)
         self._feeds = self._make_feeds(setups, tables)
         turn_on = None
         if self._config.enable_streams:
             turn_on = {name: setup.turn_on for name, setup in setups.items()}
         self._worker = Worker(
-            self._worker_config(counts),
+            self._worker_config(sources, counts),
             self._feeds,
-            {source.table_name: _policy(source) for source in self._config.sources},
+            {source.table_name: _policy(source) for source in sources},
+            found=seen.found,
             turn_on=(lambda name: turn_on[name]()) if turn_on is not None else None,
             failpoint=self._failpoint,
         )
@@ -135,9 +171,9 @@ class Connector:
 
     def health(self) -> str | None:
         """None when healthy, else one line: what stalls and for how long."""
-        worker = self._worker
+        worker, finder = self._worker, self._finder
         if worker is None:
-            return "starting"
+            return "starting" if finder is None else "waiting for tables with the tags"
         if worker.gaps:
             return "; ".join(map(gap_line, worker.gaps[:_GAPS_SHOWN]))
         now = time.monotonic()
@@ -150,7 +186,7 @@ class Connector:
         for feed in self._feeds.values():
             if feed.failing_since is not None and now - feed.failing_since > _STALLED_S:
                 return f"table {feed.table}: {feed.problem} for {now - feed.failing_since:.0f} s"
-        problems = dict(worker.surveyor.problems)
+        problems = (finder.seen.problems if finder else {}) | worker.surveyor.problems
         return next((f"table {name}: {text}" for name, text in problems.items()), None)
 
     def status(self) -> tuple[TableStatus, ...]:
@@ -167,21 +203,25 @@ class Connector:
         """Read from AWS and not committed to Kafka yet."""
         return 0 if self._worker is None else self._worker.buffered_bytes
 
-    def _setups(self, stop: threading.Event) -> dict[str, TableSetup]:
-        regions: dict[str | None, AwsRegion] = {}
-        setups = {}
-        for source in self._config.sources:
-            if source.region not in regions:
-                regions[source.region] = AwsRegion(source.region)
-            setups[source.table_name] = TableSetup(
-                regions[source.region],
+    def _region(self, name: str | None) -> AwsRegion:
+        if name not in self._regions:
+            self._regions[name] = AwsRegion(name)
+        return self._regions[name]
+
+    def _setups(
+        self, sources: tuple[DynamoDBSource, ...], stop: threading.Event
+    ) -> dict[str, TableSetup]:
+        return {
+            source.table_name: TableSetup(
+                self._region(source.region),
                 source,
                 enable_streams=self._config.enable_streams,
                 stop=stop,
             )
-        return setups
+            for source in sources
+        }
 
-    def _ensure_topics(self) -> dict[str, int]:
+    def _ensure_topics(self, sources: tuple[DynamoDBSource, ...]) -> dict[str, int]:
         config, names = self._config, TopicNames(self._config.kafka.namespace)
         changes = {
             source.table_name: TopicSpec(
@@ -192,7 +232,7 @@ class Connector:
                 exact=False,
                 settings=config.topic_settings,
             )
-            for source in config.sources
+            for source in sources
         }
         checkpoints = TopicSpec(
             name=names.checkpoints,
@@ -223,7 +263,9 @@ class Connector:
             for name, table in tables.items()
         }
 
-    def _worker_config(self, partitions: Mapping[str, int]) -> WorkerConfig:
+    def _worker_config(
+        self, sources: tuple[DynamoDBSource, ...], partitions: Mapping[str, int]
+    ) -> WorkerConfig:
         config = self._config
         return WorkerConfig(
             kafka=config.kafka,
@@ -241,11 +283,22 @@ class Connector:
                 backoff=Backoff(),
                 budgets={
                     source.table_name: ReadBudget(source.read_capacity)
-                    for source in config.sources
+                    for source in sources
                     if source.read_capacity is not None
                 },
             ),
         )
+
+
+def _joined(named: tuple[DynamoDBSource, ...], seen: Seen) -> tuple[DynamoDBSource, ...]:
+    for source in named:
+        if seen.sources.get(source.table_name, source) != source:
+            raise ConfigurationError(
+                "it is named, and has the tags of a source that is declared in another way",
+                where=f"table {source.table_name}",
+                remedy="Give both sources the same arguments, or take the tag away",
+            )
+    return tuple({**{source.table_name: source for source in named}, **seen.sources}.values())
 
 
 def _policy(source: DynamoDBSource) -> TablePolicy:

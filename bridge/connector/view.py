@@ -8,6 +8,7 @@ except by the one who may write it.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.connector.checkpoints import (
@@ -24,6 +25,8 @@ from bridge.connector.checkpoints import (
     Shard,
     read_record,
 )
+from bridge.wire.found import KIND as FOUND
+from bridge.wire.found import Declared, FoundTables, read_found
 from bridge.wire.namespace import decode_key, decode_value
 
 
@@ -62,6 +65,8 @@ class CheckpointView:
         default_factory=lambda: defaultdict(dict)
     )
 
+    found: dict[Declared, FoundTables] = field(default_factory=dict)
+
     def apply(self, key: bytes, value: bytes | None) -> bool:
         """Take one record; whether anything but the progress of a running shard changed.
 
@@ -71,6 +76,11 @@ class CheckpointView:
         kind, *parts = decode_key(key)
         if kind == "namespace":
             self.namespace_id = None if value is None else str(decode_value(value, kind)["id"])
+            return True
+        if kind == FOUND:
+            record = read_found(key, value)
+            if record is not None:
+                self.found[record.of] = record
             return True
         if kind not in KINDS:
             return False  # acceptances of gaps, and what later releases may add
@@ -177,6 +187,12 @@ class CheckpointView:
         if generation is None:
             return []
         return [gap for gap in self.gaps[table].values() if gap.epoch >= generation.epoch]
+
+    def not_found_yet(self, found: Sequence[FoundTables]) -> list[FoundTables]:
+        """Of these sets, those with a table that is not committed, with what is."""
+        known = (self.found.get(each.of, FoundTables(each.of, ())) for each in found)
+        pairs = zip(known, found, strict=True)
+        return [k.grown(each.tables) for k, each in pairs if not {*each.tables} <= {*k.tables}]
 
     def bump(self, arn: str, bucket: int) -> int:
         """The epoch a bucket's changes of a stream carry, 0 before its first bump."""

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.connector import metrics
@@ -40,6 +40,7 @@ from bridge.connector.tasks import Feed, SegmentTask, ShardTask
 from bridge.connector.view import CheckpointView
 from bridge.connector.work import Composer, EpochMark, Message, ShardPage
 from bridge.wire.errors import BrokerUnreachableError, TailraceError
+from bridge.wire.found import FoundTables
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.leases import Lease
 from bridge.wire.namespace import NAMESPACE_PARTITION, namespace_key, new_namespace_id
@@ -76,6 +77,7 @@ class Worker:
         config: sizes and intervals.
         feeds: the tables, by name.
         policies: what their sources declare.
+        found: sets of tables that were found by their tags; the leader tells the other stages.
         turn_on: enables a table's stream, None where that is refused.
         failpoint: called at named moments, for tests that kill.
     """
@@ -86,12 +88,14 @@ class Worker:
         feeds: Mapping[str, Feed],
         policies: Mapping[str, TablePolicy],
         *,
+        found: Sequence[FoundTables] = (),
         turn_on: Callable[[str], object] | None,
         failpoint: Failpoint,
     ) -> None:
         self._config = config
         self._feeds = feeds
         self._policies = policies
+        self._found = found
         self._failpoint = failpoint
         self._names = TopicNames(config.kafka.namespace)
         self.view = CheckpointView()
@@ -324,6 +328,10 @@ class Worker:
         if self.view.namespace_id is None:
             value = namespace_value(new_namespace_id())
             bucket.mark([bucket.composer.checkpoint(namespace_key(), value)])
+            return
+        new = self.view.not_found_yet(self._found)
+        if new:
+            bucket.mark([bucket.composer.checkpoint(f.key(), f.value()) for f in new])
             return
         for name, policy in self._policies.items():
             if name not in surveys:

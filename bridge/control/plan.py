@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bridge.source import DynamoDBSource
     from processors.compiled import CompiledFlow
+    from processors.stream import Input
     from processors.transform import Transform
     from sinks.dataset import Dataset
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 class Feed:
     """One dataset: the compiled flow that fills it and the table it comes from.
 
-    Where several tables feed it, `others` has the flows of the others.
+    Where several tables feed it, `others` has the flows of the others. `found`: the table was
+    found by its tags.
     """
 
     flow: CompiledFlow
     dataset: Dataset
     source: DynamoDBSource
     others: tuple[Feed, ...] = ()
+    found: bool = False
 
     @property
     def parts(self) -> tuple[Feed, ...]:
@@ -47,6 +50,17 @@ class Plan:
     feeds: tuple[Feed, ...]
 
     @property
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        """By dataset: the tables it comes from."""
+        return {feed.dataset.id: feed.tables for feed in self.feeds}
+
+    @property
+    def declared(self) -> tuple[DynamoDBSource, ...]:
+        """The sources as they are written, those of several tables undivided."""
+        entries = [entry for transform in self.transforms for entry in transform.inputs.values()]
+        return tuple(map(declaration, entries))
+
+    @property
     def sources(self) -> tuple[DynamoDBSource, ...]:
         """Every table read, once.
 
@@ -54,16 +68,14 @@ class Plan:
             ConfigurationError: two declarations of one table differ.
         """
         found: dict[str, DynamoDBSource] = {}
-        for transform in self.transforms:
-            for entry in transform.inputs.values():
-                declared: Any = entry.stream.source
-                for source in declared.each:
-                    if found.setdefault(source.table_name, source) != source:
-                        raise ConfigurationError(
-                            f"table {source.table_name!r} is declared in two different ways",
-                            where=str(self.path),
-                            remedy="Give it one DynamoDBSource and use that everywhere",
-                        )
+        for declared in self.declared:
+            for source in declared.each:
+                if found.setdefault(source.table_name, source) != source:
+                    raise ConfigurationError(
+                        f"table {source.table_name!r} is declared in two different ways",
+                        where=str(self.path),
+                        remedy="Give it one DynamoDBSource and use that everywhere",
+                    )
         return tuple(found.values())
 
     @property
@@ -97,7 +109,15 @@ def load_plan(target: str) -> Plan:
         raise ConfigurationError(
             "no such file", where=str(path), remedy="Name a Python file with a @transform in it"
         )
-    transforms = tuple(load_transforms(path, name))
+    return compile_plan(path, tuple(load_transforms(path, name)))
+
+
+def compile_plan(path: Path, transforms: tuple[Transform, ...]) -> Plan:
+    """The plan of these transforms.
+
+    Raises:
+        ConfigurationError: a transform is wrong, or two of them feed one dataset.
+    """
     feeds = tuple(feed for transform in transforms for feed in _feeds(transform))
     ids = [feed.dataset.id for feed in feeds]
     for dataset_id in ids:
@@ -108,6 +128,11 @@ def load_plan(target: str) -> Plan:
                 remedy="Give each output a dataset of its own",
             )
     return Plan(path, transforms, feeds)
+
+
+def declaration(entry: Input) -> DynamoDBSource:
+    """An input's source: the protocol knows less of it than what a file really declares."""
+    return cast("DynamoDBSource", entry.stream.source)
 
 
 def split_target(target: str) -> tuple[Path, str | None]:
@@ -123,9 +148,9 @@ def _feeds(transform: Transform) -> list[Feed]:
 
     found: dict[str, list[Feed]] = {}
     for flow in compile_transform(transform).flows:
-        # The declarations' protocols know less than what a file really declares.
-        declared = cast("DynamoDBSource", transform.inputs[flow.input_name].stream.source)
+        declared = declaration(transform.inputs[flow.input_name])
         source = next(each for each in declared.each if each.table_name == flow.table)
-        feed = Feed(flow, cast("Dataset", flow.dataset), source)
+        dataset = cast("Dataset", flow.dataset)
+        feed = Feed(flow, dataset, source, found=bool(declared.table_tags))
         found.setdefault(flow.dataset.id, []).append(feed)
     return [replace(first, others=tuple(others)) for first, *others in found.values()]

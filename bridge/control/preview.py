@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from bridge.control.found import resolved_now
 from bridge.control.plan import load_plan
 from bridge.control.stages import needing
 from bridge.wire.envelope import ROW_FIELDS
@@ -44,7 +45,8 @@ def run_preview(
             where="preview",
             remedy="Name a file, --events FILE.jsonl, or the newest of the topic, --last 20",
         )
-    transform = load_plan(target).only
+    plan = load_plan(target)
+    transform = (plan if last is None else resolved_now(plan, settings)).only
     with needing("processor"):
         from processors.rehearsal import Rehearsal
     logging.getLogger("processors").setLevel(logging.ERROR)  # dead letters are shown

@@ -30,28 +30,43 @@ SINGLE_READS_MAX = 2_000
 Item = dict[str, Any]
 
 
+class NoSuchTableError(ConfigurationError):
+    """The table does not exist, or not here."""
+
+
 class SourceTable:
     """Reads one table.
 
     Args:
         source: which.
         table: which of its tables, where it has several.
+        may_be_gone: a table that is not there counts as empty.
 
     Raises:
         ConfigurationError: there is no such table, no region, no credentials, no answer.
     """
 
-    def __init__(self, source: DynamoDBSource, table: str | None = None) -> None:
+    def __init__(
+        self, source: DynamoDBSource, table: str | None = None, *, may_be_gone: bool = False
+    ) -> None:
         self._name = table or source.table_name
         self._client = dynamodb_client(source.region)
-        with asking(self._name):
-            described = self._client.describe_table(TableName=self._name)["Table"]
-        self.key_names: tuple[str, ...] = tuple(
-            part["AttributeName"] for part in described["KeySchema"]
-        )
+        self._gone = False
+        schema: list[dict[str, str]] = []
+        try:
+            with asking(self._name):
+                described = self._client.describe_table(TableName=self._name)["Table"]
+            schema = described["KeySchema"]
+        except NoSuchTableError:
+            if not may_be_gone:
+                raise
+            self._gone = True
+        self.key_names: tuple[str, ...] = tuple(part["AttributeName"] for part in schema)
 
     def scan(self) -> Iterator[Item]:
         """Every item, in DynamoDB JSON."""
+        if self._gone:
+            return
         start: dict[str, Any] = {}
         while True:
             with asking(self._name):
@@ -64,7 +79,7 @@ class SourceTable:
 
     def get(self, keys: Iterable[str]) -> Iterator[Item]:
         """The items of these canonical keys that exist."""
-        wanted = list(keys)
+        wanted = [] if self._gone else list(keys)
         for start in range(0, len(wanted), _GET_KEYS_MAX):
             typed = [as_client(orjson.loads(key)) for key in wanted[start : start + _GET_KEYS_MAX]]
             requests: dict[str, Any] = {self._name: {"Keys": typed, "ConsistentRead": True}}
@@ -187,7 +202,7 @@ class asking:  # noqa: N801 (reads as a statement)
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", "error"))
             if code == "ResourceNotFoundException":
-                raise ConfigurationError(
+                raise NoSuchTableError(
                     "there is no such table", where=where, remedy=_AWS_REMEDY
                 ) from None
             raise TailraceError(f"AWS answered {code}", where=where, remedy=_AWS_REMEDY) from None

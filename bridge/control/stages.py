@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.control.failpoint import failpoint
-from bridge.control.plan import Plan, load_plan
+from bridge.control.found import Following, needs_finding
+from bridge.control.plan import Feed, Plan, load_plan
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,11 +44,18 @@ def run_stage(kind: str, target: str, settings: Settings) -> None:
     """
     plan = load_plan(target)
     with _stopping() as stop:
-        engine = _ENGINES[kind](plan, settings)
+        engine = _engine(kind, plan, settings)
         with _observed(engine, settings):
             logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
             engine.run(stop)
     logger.info("stage stopped", extra={"kind": kind})
+
+
+def _engine(kind: str, plan: Plan, settings: Settings) -> Engine:
+    make = _ENGINES[kind]
+    if kind == "connector" or not needs_finding(plan):
+        return make(plan, settings)
+    return Following(plan, settings.kafka_config(), lambda found: make(found, settings))
 
 
 def _connector(plan: Plan, settings: Settings) -> Engine:
@@ -89,7 +97,7 @@ def _sink(plan: Plan, settings: Settings) -> Engine:
     service = _import("sinks.service", "sink")
     config = service.SinkConfig(
         kafka=kafka,
-        targets=tuple(service.Target(feed.dataset, feed.tables) for feed in plan.feeds),
+        targets=tuple(_target(service, feed) for feed in plan.feeds),
         lake=lake,
         storage_options=settings.storage_options(),
         freshness_s=settings.freshness_s,
@@ -100,6 +108,11 @@ def _sink(plan: Plan, settings: Settings) -> Engine:
     )
     engine: Engine = service.Sink(config)
     return engine
+
+
+def _target(service: Any, feed: Feed) -> Any:
+    found = any(part.found for part in feed.parts)
+    return service.Target(feed.dataset, feed.tables, found=found)
 
 
 _ENGINES: dict[str, Callable[[Plan, Settings], Engine]] = {

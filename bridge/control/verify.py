@@ -19,6 +19,7 @@ import orjson
 
 from bridge.control.comparison import Candidate, Comparison
 from bridge.control.dead_letters import dead_lettered, newest_dead_letters
+from bridge.control.found import resolved_now
 from bridge.control.passing import Passing
 from bridge.control.plan import Feed, Plan, load_plan
 from bridge.control.recheck import Suspect, look_again, suspects
@@ -116,7 +117,8 @@ def run_verify(settings: Settings, target: str, *, as_json: bool, timeout_s: flo
     """
     from bridge.control.show import write_line
 
-    verdicts = verify_plan(load_plan(target), settings, timeout_s=timeout_s)
+    plan = resolved_now(load_plan(target), settings)
+    verdicts = verify_plan(plan, settings, timeout_s=timeout_s)
     clean = all(verdict.clean for verdict in verdicts)
     for verdict in verdicts if not as_json else ():
         write_line(verdict.line())
@@ -179,7 +181,9 @@ class Verification:
         settle_s: float = SETTLE_S,
     ) -> None:
         self._feed = feed
-        tables = [SourceTable(part.source, part.flow.table) for part in feed.parts]
+        tables = [
+            SourceTable(part.source, part.flow.table, may_be_gone=part.found) for part in feed.parts
+        ]
         self._expected = ExpectedRows(feed, *tables)
         self._rows = rows
         self._kafka = kafka

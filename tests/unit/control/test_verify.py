@@ -91,7 +91,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    monkeypatch.setattr(verify, "SourceTable", lambda _source, _table: made)
+    monkeypatch.setattr(verify, "SourceTable", lambda _source, _table, **_: made)
     monkeypatch.setattr(verify, "Passing", lambda _kafka, **_names: made)
     monkeypatch.setattr(verify, "newest_dead_letters", lambda _kafka, _name: made.dead_letters)
     return made
