@@ -36,6 +36,7 @@ from bridge.connector.signing import Keys
 from bridge.connector.view import CheckpointView
 from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import UnknownVersionError, WireError
+from bridge.wire.found import FoundTables, declared, read_found
 from bridge.wire.namespace import decode_key, decode_value, namespace_key
 from tests.fakes.dynamodb import FakeDynamoDB, World
 
@@ -105,9 +106,15 @@ RECORDS: dict[str, Record] = {
 }
 
 
+FOUND = FoundTables(
+    declared("us-west-2", {"team": "orders", "stage": "live"}), ("orders-b", "orders-a")
+)
+
+
 def written() -> dict[str, bytes]:
     lines = {name: record.key() + b"\n" + record.value() for name, record in RECORDS.items()}
     lines["namespace"] = namespace_key() + b"\n" + namespace_value("0" * 32)
+    lines["found"] = FOUND.key() + b"\n" + FOUND.value()
     return {f"{name}.txt": text + b"\n" for name, text in lines.items()}
 
 
@@ -125,6 +132,13 @@ def test_golden_files_are_read_back(name: str) -> None:
     key, value = (GOLDEN / f"{name}.txt").read_bytes().splitlines()
     kind, *parts = decode_key(key)
     assert read_record(kind, parts, decode_value(value, kind)) == RECORDS[name]
+
+
+def test_the_golden_file_of_found_tables_is_read_back() -> None:
+    key, value = (GOLDEN / "found.txt").read_bytes().splitlines()
+    assert read_found(key, value) == FOUND
+    with pytest.raises(UnknownVersionError):
+        read_found(key, value.replace(b'"v":1', b'"v":2'))
 
 
 def test_a_checkpoint_of_a_newer_release_stops_the_reader() -> None:
