@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bridge.connector.arenas import limit_arenas
 from bridge.connector.aws import AwsRegion
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.begin import Habits
@@ -75,7 +76,7 @@ class ConnectorConfig:
     poll_idle_s: float = 1.0
     survey_interval_s: float = 30.0
     threads: int = 16
-    buffer_bytes: int = 64 * 1024 * 1024
+    buffer_bytes: int = 32 * 1024 * 1024
     topic_settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,11 +115,14 @@ class Connector:
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; what was read is committed or given back on return.
 
+        Limits malloc's heaps in this process, see `arenas`.
+
         Raises:
             ConfigurationError: a table can't be replicated as it is; names the remedy.
             BrokerUnreachableError: Kafka does not answer at the start.
             TopicError: a topic exists with settings that would break a promise.
         """
+        limit_arenas()
         named = tuple(source for source in self._config.sources if not source.table_tags)
         tagged = tuple(source for source in self._config.sources if source.table_tags)
         if not tagged:
