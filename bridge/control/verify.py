@@ -41,7 +41,9 @@ SETTLE_S = 3.0
 class Verdict:
     """The outcome for one dataset; `clean` when the table is right.
 
-    `in_flight` keys changed at every look; `stalled` says who did not pass in time.
+    `in_flight` keys changed at every look; `stalled` says who did not pass in time. Of a dataset
+    that is a snapshot, `since_snapshot` are the keys that differ from the source of now: nothing
+    tells whether they changed later.
     """
 
     table: str
@@ -59,6 +61,8 @@ class Verdict:
     left_out: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     unchecked: str | None = None
+    snapshot_only: bool = False
+    since_snapshot: int = 0
 
     @property
     def clean(self) -> bool:
@@ -70,7 +74,7 @@ class Verdict:
         """The figures."""
         figures = (
             "source_items", "expected_rows", "delta_rows", "missing", "extra", "different",
-            "in_flight", "dead_lettered",
+            "in_flight", "dead_lettered", "since_snapshot",
         )  # fmt: skip
         names = {"table": self.table, "dataset": self.dataset}
         rest = {"stalled": self.stalled, "unchecked": self.unchecked}
@@ -85,6 +89,8 @@ class Verdict:
             f"{self.table} {self.source_items:,} items{rows}, "
             f"{self.dataset} {self.delta_rows:,} rows"
         )
+        if self.snapshot_only and self.since_snapshot:
+            return f"a snapshot: {sides}: {self.since_snapshot:,} differ from the source of now"
         counts = f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
         rest = "".join(
             f", {count:,} {name}"
@@ -103,6 +109,11 @@ class Verdict:
             lines.append(f"{self.stalled} within the time given")
         if self.loading:
             lines.append("a snapshot of the source is still on its way into the table")
+        if self.snapshot_only:
+            lines.append(
+                "the dataset is the source as it was when it was read; what changed later can't be "
+                "told from what is wrong. tailrace backfill reads it again"
+            )
         if self.left_out:
             columns = ", ".join(self.left_out)
             lines.append(f"not compared: {columns} (they describe the latest change, not the item)")
@@ -222,6 +233,10 @@ class Verification:
         judged = {key: s for key, s in left.items() if s.strikes or not self._looks}
         aside = self._dead_lettered(judged)
         counts = uncounted + Counter(s.kind for key, s in judged.items() if key not in aside)
+        snapshot_only = all(part.source.snapshot == "only" for part in self._feed.parts)
+        since_snapshot = counts.total() if snapshot_only else 0
+        if snapshot_only:
+            counts.clear()
         shown = [s.candidate for key, s in judged.items() if key not in aside][:EXAMPLES]
         return Verdict(
             table=" + ".join(self._feed.tables),
@@ -238,6 +253,8 @@ class Verification:
             loading=self._rows.loading,
             left_out=tuple(sorted(self._feed.flow.event_columns)),
             examples=tuple(map(example, shown)),
+            snapshot_only=snapshot_only,
+            since_snapshot=since_snapshot,
         )
 
     def _look_again(self, left: dict[str, Suspect]) -> dict[str, Suspect]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,20 @@ def test_several_verdicts_add_up() -> None:
 
     assert (both["verified"], both["source_items"], both["missing"]) == (False, 5, 1)
     assert [each["verified"] for each in both["datasets"]] == [True, False]
+
+
+def test_later_changes_of_a_snapshot_are_no_differences(world: World) -> None:
+    world.put(order(1), order(2))
+    whole = feed()
+    world.arrive(whole)
+    world.put(order(3))
+    of = replace(whole, source=replace(whole.source, snapshot="only"))
+
+    found = verdict(world, of)
+
+    assert (found.missing, found.extra, found.different, found.since_snapshot) == (0, 0, 0, 1)
+    assert found.clean
+    assert found.line().startswith("a snapshot: ")
+    assert "differ from the source of now" in found.line()
+    assert any("as it was when it was read" in line for line in found.details())
+    assert verdict(world, whole).missing == 1
