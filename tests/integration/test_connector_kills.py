@@ -82,3 +82,24 @@ def test_others_take_over_within_15_seconds_of_a_kill(
                 world.put(TABLE, {"id": {"S": f"after-{number}"}, "n": {"N": "1"}})
             lab.await_history(kafka, world.history, TABLE, timeout_s=30)
             assert time.monotonic() - killed_at < 15
+
+
+@pytest.mark.real
+def test_a_scan_that_was_killed_goes_on_at_the_page_it_had_reached(
+    endpoint: tuple[World, str], kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    world, address = endpoint
+    for number in range(40):  # about four a page
+        text = {"S": f"{number:02}" + "x" * 300 * 1024}
+        world.put(TABLE, {"id": {"S": f"item-{number}"}, "n": {"N": "-1"}, "text": text})
+    world.slow("Scan", 0.7, times=None)
+    settings = {**QUICK, "buckets": 1}
+    with lab.connector_process(kafka, address, [TABLE], log=tmp_path / "log", **settings) as one:
+        before = lab.await_changes(kafka, TABLE, lambda found: len(found.reads()) >= 20)
+        one.kill()
+        pages = world.calls["Scan"]
+        one.start()
+        topic = lab.await_changes(kafka, TABLE, lambda found: len(found.seals) >= 4, timeout_s=60)
+    assert len(before.reads()) < 40, "the kill came in the middle"
+    assert len(topic.reads()) == len({change.key for change in topic.reads()}) == 40
+    assert world.calls["Scan"] <= pages + 8, "of ten pages, half were not asked for again"
