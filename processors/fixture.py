@@ -31,6 +31,7 @@ class Driven:
 
     def __init__(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal
+        self._looked = False
 
     def insert(self, item: Item, *, table: str | None = None) -> Step:
         """An item that was not there."""
@@ -52,12 +53,17 @@ class Driven:
         """A whole Streams record, or one of the short forms of `processors.events`."""
         return self._rehearsal.play(event)
 
+    def unseen(self) -> list[DeadLetter]:
+        """Dead letters of a test that never asked for any."""
+        return [] if self._looked else self._rehearsal.dead_letters()
+
     def rows(self, dataset: str | None = None) -> list[dict[str, Any]]:
         """The dataset as it is now, by `_key`; columns only. Decimals are texts, as on the wire."""
         return [row for _, row in sorted(self._rehearsal.table(dataset).items())]
 
     def dead_letters(self) -> list[DeadLetter]:
-        """What was set aside, with its cause."""
+        """What was set aside, with its cause; a test that does not ask fails if there are any."""
+        self._looked = True
         return self._rehearsal.dead_letters()
 
 
@@ -69,13 +75,18 @@ def _in(table: str | None) -> dict[str, str]:
 def transform_driver() -> Iterator[Callable[..., Driven]]:
     """`transform_driver(transform, key=[…])` -> Driven: any transform, without a broker."""
     opened: list[Rehearsal] = []
+    driven: list[Driven] = []
 
     def drive(transform: Transform, *, key: Sequence[str] = ()) -> Driven:
         from processors.rehearsal import Rehearsal
 
         opened.append(Rehearsal(transform, key=key))
-        return Driven(opened[-1])
+        driven.append(Driven(opened[-1]))
+        return driven[-1]
 
     yield drive
+    unseen = [letter for one in driven for letter in one.unseen()]
     for rehearsal in opened:
         rehearsal.close()
+    if unseen:
+        pytest.fail(f"a change was set aside: {unseen[0].error}: {unseen[0].reason}")

@@ -17,6 +17,7 @@ from bridge.wire.kafka import KafkaConfig
 from tests.parts import brokers, object_store
 from tests.parts import dynamodb as dynamodb_parts
 
+pytest_plugins = ["pytester"]
 # As pyproject.toml has it.
 _DEFAULT_LANE = "not real and not soak and not bench"
 _PROCESSES = 3

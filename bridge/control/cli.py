@@ -149,11 +149,16 @@ def verify(
         float,
         typer.Option("--timeout", min=0, help="Seconds to wait for what is still moving."),
     ] = 60.0,
+    rcu: Annotated[
+        float | None,
+        typer.Option("--rcu", min=0.5, help="Read capacity units a second it may consume."),
+    ] = None,
 ) -> None:
     """Compare every item of the source with every row of the table, also while both move."""
     from bridge.control.verify import run_verify
 
-    _done(run_verify(command_settings("verify"), file, as_json=as_json, timeout_s=timeout_s))
+    settings = command_settings("verify")
+    _done(run_verify(settings, file, as_json=as_json, timeout_s=timeout_s, rcu=rcu))
 
 
 @app.command(epilog='Example: tailrace query "select status, count(*) from orders group by 1"')

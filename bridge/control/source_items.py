@@ -15,6 +15,7 @@ import orjson
 from bridge.control.compared import ComparedColumns
 from bridge.control.comparison import SourceRow
 from bridge.control.plan import Feed
+from bridge.control.read_budget import ReadBudget
 from bridge.source import DynamoDBSource
 from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import ConfigurationError, TailraceError
@@ -41,14 +42,21 @@ class SourceTable:
         source: which.
         table: which of its tables, where it has several.
         may_be_gone: a table that is not there counts as empty.
+        budget: how fast it may be read; without limit by default.
 
     Raises:
         ConfigurationError: there is no such table, no region, no credentials, no answer.
     """
 
     def __init__(
-        self, source: DynamoDBSource, table: str | None = None, *, may_be_gone: bool = False
+        self,
+        source: DynamoDBSource,
+        table: str | None = None,
+        *,
+        may_be_gone: bool = False,
+        budget: ReadBudget | None = None,
     ) -> None:
+        self._budget = budget or ReadBudget(None)
         self._name = table or source.table_name
         self._client = dynamodb_client(source.region)
         self._gone = False
@@ -69,8 +77,12 @@ class SourceTable:
             return
         start: dict[str, Any] = {}
         while True:
+            self._budget.wait()
             with asking(self._name):
-                page = self._client.scan(TableName=self._name, ConsistentRead=True, **start)
+                page = self._client.scan(
+                    TableName=self._name, ConsistentRead=True, **start, **self._budget.arguments
+                )
+            self._budget.pay(page)
             for item in page["Items"]:
                 yield as_json(item)
             if not page.get("LastEvaluatedKey"):
@@ -84,8 +96,12 @@ class SourceTable:
             typed = [as_client(orjson.loads(key)) for key in wanted[start : start + _GET_KEYS_MAX]]
             requests: dict[str, Any] = {self._name: {"Keys": typed, "ConsistentRead": True}}
             while requests:
+                self._budget.wait()
                 with asking(self._name):
-                    answer = self._client.batch_get_item(RequestItems=requests)
+                    answer = self._client.batch_get_item(
+                        RequestItems=requests, **self._budget.arguments
+                    )
+                self._budget.pay(answer)
                 for item in answer["Responses"].get(self._name, ()):
                     yield as_json(item)
                 requests = answer.get("UnprocessedKeys") or {}

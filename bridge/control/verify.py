@@ -22,6 +22,7 @@ from bridge.control.dead_letters import dead_lettered, newest_dead_letters
 from bridge.control.found import resolved_now
 from bridge.control.passing import Passing
 from bridge.control.plan import Feed, Plan, load_plan
+from bridge.control.read_budget import ReadBudget
 from bridge.control.recheck import Suspect, look_again, suspects
 from bridge.control.source_items import SINGLE_READS_MAX, ExpectedRows, SourceTable
 from bridge.control.table_rows import TableRows
@@ -120,8 +121,12 @@ class Verdict:
         return lines
 
 
-def run_verify(settings: Settings, target: str, *, as_json: bool, timeout_s: float) -> bool:
+def run_verify(
+    settings: Settings, target: str, *, as_json: bool, timeout_s: float, rcu: float | None = None
+) -> bool:
     """Verify every dataset of a file and print the outcome; whether all are clean.
+
+    `rcu` bounds the read capacity units a second that DynamoDB is asked for.
 
     Raises:
         TailraceError: a side can't be read.
@@ -129,7 +134,7 @@ def run_verify(settings: Settings, target: str, *, as_json: bool, timeout_s: flo
     from bridge.control.show import write_line
 
     plan = resolved_now(load_plan(target), settings)
-    verdicts = verify_plan(plan, settings, timeout_s=timeout_s)
+    verdicts = verify_plan(plan, settings, timeout_s=timeout_s, rcu=rcu)
     clean = all(verdict.clean for verdict in verdicts)
     for verdict in verdicts if not as_json else ():
         write_line(verdict.line())
@@ -151,7 +156,9 @@ def summed(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {"verified": all(v.clean for v in verdicts), **sums, "datasets": each}
 
 
-def verify_plan(plan: Plan, settings: Settings, *, timeout_s: float) -> list[Verdict]:
+def verify_plan(
+    plan: Plan, settings: Settings, *, timeout_s: float, rcu: float | None = None
+) -> list[Verdict]:
     """Verify every dataset of a plan, one after the other.
 
     Without brokers nothing is known of what is on its way: each difference counts at once.
@@ -160,12 +167,14 @@ def verify_plan(plan: Plan, settings: Settings, *, timeout_s: float) -> list[Ver
         TailraceError: a side can't be read.
     """
     kafka = settings.kafka_config() if settings.brokers else None
+    budget = ReadBudget(rcu)
     return [
         Verification(
             feed,
             TableRows(settings.lake_uri(), settings.storage_options(), feed),
             kafka,
             timeout_s=timeout_s,
+            budget=budget,
         ).run()
         for feed in plan.feeds
     ]
@@ -180,6 +189,7 @@ class Verification:
         kafka: where what is on its way can be seen; None if nowhere.
         timeout_s: how long moving keys are looked at again.
         settle_s: what the connector is given to fetch what the source already shows.
+        budget: how fast the source may be read.
     """
 
     def __init__(
@@ -190,10 +200,12 @@ class Verification:
         *,
         timeout_s: float,
         settle_s: float = SETTLE_S,
+        budget: ReadBudget | None = None,
     ) -> None:
         self._feed = feed
         tables = [
-            SourceTable(part.source, part.flow.table, may_be_gone=part.found) for part in feed.parts
+            SourceTable(part.source, part.flow.table, may_be_gone=part.found, budget=budget)
+            for part in feed.parts
         ]
         self._expected = ExpectedRows(feed, *tables)
         self._rows = rows

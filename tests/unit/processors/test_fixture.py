@@ -142,3 +142,26 @@ def test_an_event_of_several_tables_says_how_to_name_one(transform_driver) -> No
     with pytest.raises(ConfigurationError) as caught:
         both.insert({"id": "1"})
     assert '{"table": "orders", "insert": {…}}' in str(caught.value)
+
+
+def test_a_dead_letter_nobody_asks_for_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from processors.examples.orders import process_orders_stream
+
+        POISON = {"orderId": {"S": "o"}, "orderTotal": {"N": "1E60"}}
+
+        def test_silent(transform_driver):
+            transform_driver(process_orders_stream, key=["orderId"]).insert(POISON)
+
+        def test_asks(transform_driver):
+            orders = transform_driver(process_orders_stream, key=["orderId"])
+            orders.insert(POISON)
+            assert orders.dead_letters()
+        """
+    )
+
+    outcome = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:xdist")
+
+    outcome.assert_outcomes(passed=2, errors=1)
+    outcome.stdout.fnmatch_lines(["*a change was set aside: UnfitValueError*"])
