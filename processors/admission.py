@@ -19,11 +19,16 @@ class Admission:
             and nothing of a scan; see `beginning`.
         spread: how many partitions each rows topic has, where that may be others than a changes
             topic's.
+        instance: its generation's name, to which scans for it alone are addressed; "" for its own.
+        epochs: by topic the epoch whose scan may have begun below the limits: of its items some are
+            not taken, so its seal says nothing here.
     """
 
     transform: str
     limits: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     spread: Mapping[str, int] = field(default_factory=dict)
+    instance: str = ""
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
     def takes(
         self, record: Mapping[str, Any], origin: Origin, topic: str, place: tuple[int, int]
@@ -31,7 +36,8 @@ class Admission:
         """Whether a decoded change at `(partition, offset)` is for this transform."""
         if origin.addressed_to is None and not self.limits:
             return True
-        if origin.addressed_to not in (None, self.transform):
+        # Under the plain name also come dead letters that are replayed, to every generation.
+        if origin.addressed_to not in (None, self.transform, self._instance):
             return False
         scanned = record.get("eventName") == "READ" or origin.addressed_to is not None
         return not (scanned and self._is_below_limit(topic, place))
@@ -45,7 +51,9 @@ class Admission:
             WireError, UnknownVersionError: as `Sealed.decode`.
         """
         sealed = Sealed.decode(value)
-        if sealed.addressed_to not in (None, self.transform) or self._is_below_limit(topic, place):
+        if sealed.addressed_to not in (None, self._instance) or self._is_below_limit(topic, place):
+            return None
+        if sealed.addressed_to is None and sealed.epoch <= self.epochs.get(topic, 0):
             return None
         if sealed.addressed_to is not None:
             sealed = replace(sealed, addressed_to=None)
@@ -62,6 +70,10 @@ class Admission:
         return [
             (number, sealed.spread(number, partitions).encode()) for number in range(partitions)
         ]
+
+    @property
+    def _instance(self) -> str:
+        return self.instance or self.transform
 
     def _is_below_limit(self, topic: str, place: tuple[int, int]) -> bool:
         partition, offset = place

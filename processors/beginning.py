@@ -21,7 +21,7 @@ import orjson
 from confluent_kafka.admin import AdminClient
 
 from bridge.wire.kafka import KafkaConfig, LogBounds, read_to_end, written_bounds
-from bridge.wire.namespace import decode_value, encode_key, encode_value
+from bridge.wire.namespace import decode_value, encode_key, encode_value, read_namespace
 from bridge.wire.requests import request_backfill, write_record
 from bridge.wire.topics import TopicNames, admin, existing_topics
 from processors.compiled import CompiledTransform
@@ -33,16 +33,22 @@ logger = logging.getLogger(__name__)
 KIND = "beginning"
 Limits = Mapping[str, Mapping[int, int]]
 """By changes topic and partition: the offset from which everything is taken."""
+Notes = Mapping[str, "Beginning"]
+"""By changes topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where a late transform found its input: the log's starts, and its ends, by partition."""
+    """Where a late transform found its input: the log's starts, and its ends, by partition.
+
+    `epoch` is the feed's, read after the ends: of a scan of a newer one no item lies below them.
+    """
 
     transform: str
     topic: str
     starts: Mapping[int, int]
     limits: Mapping[int, int]
+    epoch: int = 0
 
     @property
     def request(self) -> str:
@@ -56,7 +62,8 @@ class Beginning:
 
     def value(self) -> bytes:
         """Value of its note."""
-        return encode_value({"starts": _texts(self.starts), "limits": _texts(self.limits)})
+        epoch = {"epoch": self.epoch} if self.epoch else {}
+        return encode_value({"starts": _texts(self.starts), "limits": _texts(self.limits), **epoch})
 
     @classmethod
     def read(cls, transform: str, topic: str, value: bytes) -> Beginning:
@@ -66,7 +73,7 @@ class Beginning:
             {int(p): int(offset) for p, offset in fields[name].items()}
             for name in ("starts", "limits")
         )
-        return cls(transform, topic, starts, limits)
+        return cls(transform, topic, starts, limits, int(fields.get("epoch", 0)))
 
 
 def _texts(offsets: Mapping[int, int]) -> dict[str, int]:
@@ -85,9 +92,15 @@ def in_force(notes: Iterable[Beginning]) -> Beginning | None:
     return current
 
 
-def is_late(stored: Mapping[int, int | None], bounds: Mapping[int, LogBounds]) -> bool:
-    """Whether nothing was ever read of a topic whose oldest messages are gone. Pure."""
-    return all(p is None for p in stored.values()) and any(b.start for b in bounds.values())
+def is_late(
+    stored: Mapping[int, int | None], bounds: Mapping[int, LogBounds], *, rebuilt: bool = False
+) -> bool:
+    """Whether nothing was ever read of a topic whose oldest messages are gone. Pure.
+
+    A generation that is `rebuilt` beside another one always begins late.
+    """
+    lost = rebuilt or any(b.start for b in bounds.values())
+    return all(p is None for p in stored.values()) and lost
 
 
 def begin(
@@ -95,8 +108,8 @@ def begin(
     compiled: CompiledTransform,
     inputs: Inputs,
     unscanned: frozenset[str],
-) -> Limits:
-    """The limits of the transform's inputs, after asking for the scans that are still wanting.
+) -> Notes:
+    """The notes of the transform's inputs, after asking for the scans that are still wanting.
 
     Args:
         kafka: where.
@@ -108,19 +121,20 @@ def begin(
         BrokerUnreachableError: Kafka does not answer.
     """
     names, client = TopicNames(kafka.namespace), admin(kafka)
-    limits: dict[str, Mapping[int, int]] = {}
+    found: dict[str, Beginning] = {}
     for table in compiled.tables():
         topic = names.changes(table)
-        note = in_force(_notes(kafka, client, compiled.name, topic))
-        with Positions(kafka, names.group(compiled.name)) as positions:
+        note = in_force(_notes(kafka, client, compiled.instance, topic))
+        with Positions(kafka, names.group(compiled.instance)) as positions:
             stored = positions.committed(topic, range(inputs.partitions[topic]))
         bounds = written_bounds(client, topic, stored)
         accepted = (f"processor:{compiled.name}", topic) in inputs.accepted
-        if is_late(stored, bounds) and not accepted and table not in unscanned:
+        late = is_late(stored, bounds, rebuilt=compiled.generation > 1)
+        if late and not accepted and table not in unscanned:
             note = _begin_late(kafka, compiled, table, note, bounds)
         if note is not None:
-            limits[topic] = note.limits
-    return limits
+            found[topic] = note
+    return found
 
 
 def _begin_late(
@@ -136,12 +150,14 @@ def _begin_late(
     if note is None or note.starts != starts:
         if not _gave_nothing_out(client, names, compiled):
             return note
-        mine = Beginning(compiled.name, topic, starts, {p: b.end for p, b in bounds.items()})
+        ends = {p: b.end for p, b in bounds.items()}
+        epoch = read_namespace(kafka).epochs.get(table, 0)
+        mine = Beginning(compiled.instance, topic, starts, ends, epoch)
         note = _written(kafka, client, names, mine)
-    request_backfill(kafka, table, addressed_to=compiled.name, request=note.request)
+    request_backfill(kafka, table, addressed_to=compiled.instance, request=note.request)
     logger.info(
         "begins late, asked for a scan",
-        extra={"transform": compiled.name, "topic": topic, "table": table},
+        extra={"transform": compiled.instance, "topic": topic, "table": table},
     )
     return note
 

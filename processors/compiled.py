@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.wire.envelope import EVENT_NAMES, change_key
 from bridge.wire.errors import ConfigurationError, TailraceError, WireError
+from bridge.wire.generations import named
 from bridge.wire.rowkeys import key_prefix
 from bridge.wire.schemas import Column, Schema
 from processors.branch import Branch
@@ -184,10 +185,16 @@ class CompiledFlow:
 
 @dataclass(frozen=True, slots=True)
 class CompiledTransform:
-    """All flows of a transform."""
+    """All flows of a transform; `generation` as in `bridge.wire.generations`."""
 
     name: str
     flows: tuple[CompiledFlow, ...]
+    generation: int = 1
+
+    @property
+    def instance(self) -> str:
+        """The name of this generation: of its group, its state and the scans it asks for."""
+        return named(self.name, self.generation)
 
     @property
     def flow(self) -> CompiledFlow:

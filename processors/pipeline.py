@@ -65,7 +65,7 @@ class Pipeline:
         dead_letters_max: see `processors.aside.Aside`.
         register: writes a schema that was found while processing, acknowledged on return.
         spread: see `admission`.
-        limits: see `admission`.
+        limits, epochs: see `admission`.
     """
 
     def __init__(
@@ -77,9 +77,12 @@ class Pipeline:
         spread: Mapping[str, int] | None = None,
         dead_letters_max: int = DEAD_LETTERS_MAX,
         limits: Mapping[str, Mapping[int, int]] | None = None,
+        epochs: Mapping[str, int] | None = None,
     ) -> None:
         self.compiled = compiled
-        self._admission = Admission(compiled.name, limits or {}, spread or {})
+        self._admission = Admission(
+            compiled.name, limits or {}, spread or {}, compiled.instance, epochs or {}
+        )
         self._aside = Aside(compiled.name, names.dead_letters(compiled.name), dead_letters_max)
         self._register = register
         self._registered: dict[int, tuple[Schema, str]] = {}

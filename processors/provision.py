@@ -56,6 +56,16 @@ def changelog_topic(group: str, changes_topic: str, store: str) -> str:
     return f"changelog__{group}--{changes_topic}--{store}"
 
 
+def ensure_transforms(client: AdminClient, names: TopicNames, replication: int) -> None:
+    """Create the topic of the transforms' records, which is read before anything else is made.
+
+    Raises:
+        BrokerUnreachableError: Kafka does not answer.
+    """
+    spec = TopicSpec(name=names.transforms, partitions=1, replication=replication, compacted=True)
+    ensure_topics(client, [spec])
+
+
 def create_outputs(
     client: AdminClient,
     compiled: CompiledTransform,
@@ -74,7 +84,6 @@ def create_outputs(
     existing = existing_topics(client)
     specs = [
         TopicSpec(name=names.schemas, partitions=1, replication=replication, compacted=True),
-        TopicSpec(name=names.transforms, partitions=1, replication=replication, compacted=True),
         TopicSpec(
             name=names.dead_letters(compiled.name),
             partitions=max(inputs.partitions.values()),
@@ -104,18 +113,18 @@ def create_outputs(
                     retention_ms=retention_ms,
                 )
             )
-        specs.extend(_changelogs(flow, names, partitions, replication))
+        specs.extend(_changelogs(flow, names, partitions, replication, compiled.instance))
     ensure_topics(client, {spec.name: spec for spec in specs}.values())
 
 
 def _changelogs(
-    flow: CompiledFlow, names: TopicNames, partitions: int, replication: int
+    flow: CompiledFlow, names: TopicNames, partitions: int, replication: int, instance: str
 ) -> list[TopicSpec]:
     """Of the state a flow keeps, by each topic it reads."""
     read = [names.changes(flow.table)] if flow.stateful else []
     if flow.keyed is not None:
         read.append(names.contributions(flow.dataset.id))
-    group = names.group(flow.transform)
+    group = names.group(instance)
     return [
         TopicSpec(
             name=changelog_topic(group, topic, store),

@@ -2,25 +2,35 @@
 
 Each transform's compiled description lies in a compacted topic. A start compares: more columns just
 continue (older rows hold NULL in them until they change), anything else stops and names the ways
-on.
+on. A description that `tailrace rebuild` announced runs as a generation of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from dataclasses import replace
 from typing import Any
 
-import orjson
-from confluent_kafka import KafkaException, Producer
+from bridge.wire.errors import ConfigurationError, TailraceError
+from bridge.wire.generations import (
+    Flows,
+    GenerationsFollower,
+    TransformRecord,
+    datasets_of,
+    named,
+    read_generations,
+    write_transform,
+)
+from bridge.wire.kafka import KafkaConfig
+from processors.compiled import CompiledTransform, compile_transform
+from processors.transform import Transform
 
-from bridge.wire import WIRE_VERSION
-from bridge.wire.envelope import check_wire_version
-from bridge.wire.errors import BrokerUnreachableError, ConfigurationError
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, read_to_end, unreachable
-from bridge.wire.topics import TopicNames
-from processors.compiled import CompiledTransform
+logger = logging.getLogger(__name__)
 
-Description = Mapping[str, Mapping[str, Any]]
+_LOOK_S = 1.0
+
+Description = Flows
 """By dataset, and by table where several feed it: table, key, steps and columns in their canonical
 spelling."""
 
@@ -58,58 +68,135 @@ def differences(before: Description, now: Description) -> list[str]:
     return found
 
 
-def check_revision(kafka: KafkaConfig, compiled: CompiledTransform, *, accept_change: bool) -> None:
-    """Compare with what ran before, and remember what runs now.
+def unlike(before: Description, now: Description) -> str | None:
+    """Why `now` is not what a new generation could take over from `before`; None: it could.
+
+    Datasets and the tables they come from stay: what else there is of them hangs on these.
+    """
+    if set(datasets_of(before)) != set(datasets_of(now)):
+        names = ", ".join(sorted(set(datasets_of(before)) ^ set(datasets_of(now))))
+        return f"datasets came or went: {names}"
+    tables = [sorted((d, f["table"]) for d, f in one.items()) for one in (before, now)]
+    if tables[0] != tables[1]:
+        return "a dataset comes from other tables than before"
+    return None
+
+
+def generation_of(record: TransformRecord | None, now: Description) -> int | None:
+    """Which generation a compiled transform is, None if it is neither. Pure.
+
+    What is the same but for added columns goes on as the current one, unless it is what is built.
+    """
+    if record is None or now == record.flows:
+        return 1 if record is None else record.generation
+    if record.building is not None and now == record.building.flows:
+        return record.building.generation
+    return None if differences(record.flows, now) else record.generation
+
+
+def check_revision(kafka: KafkaConfig, compiled: CompiledTransform, *, accept_change: bool) -> int:
+    """Compare with what ran before, and remember what runs now; the generation it is.
 
     Raises:
         ConfigurationError: the transform changed, and nobody accepted it.
         BrokerUnreachableError: Kafka does not answer.
     """
     now = describe(compiled)
-    before = _read(kafka, compiled.name)
-    changed = differences(before, now) if before is not None else []
-    if changed and not accept_change:
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-        raise ConfigurationError(
-            f"the transform was changed: {changed[0]}{more}",
-            where=f"transform {compiled.name}",
-            remedy="Either set TAILRACE_ACCEPT_CHANGE=1 to go on from here: rows already written "
-            "keep their old meaning until their items change, or until "
-            f"tailrace backfill {' '.join(compiled.tables())} has read them again; or give "
-            "function and dataset new names: a new table is filled with every item, by a scan of "
-            "its own where Kafka has deleted older changes, beside the old one",
-        )
-    if before != now:
-        _write(kafka, compiled.name, now)
+    record = read_generations(kafka).transforms.get(compiled.name)
+    generation = generation_of(record, now)
+    if record is None:
+        write_transform(kafka, compiled.name, TransformRecord(now))
+        return 1
+    if generation is None and not accept_change:
+        raise _changed(compiled, record, now)
+    if generation is None:
+        generation = record.generation
+    if generation == record.generation and now != record.flows:
+        write_transform(kafka, compiled.name, replace(record, flows=now))
+    return generation
 
 
-def _read(kafka: KafkaConfig, transform: str) -> Description | None:
-    found: Description | None = None
-    for message in read_to_end(kafka, TopicNames(kafka.namespace).transforms, [0]):
-        value = message.value()
-        if message.key() == transform.encode() and isinstance(value, bytes):
-            body = orjson.loads(value)
-            check_wire_version(body.get("v"), f"description of transform {transform}")
-            found = body["flows"]
-    return found
+def _changed(
+    compiled: CompiledTransform, record: TransformRecord, now: Description
+) -> ConfigurationError:
+    changed = differences(record.flows, now)
+    more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+    building = record.building
+    under_way = (
+        f"; generation {building.generation}, which is being built, is another one too"
+        if building is not None
+        else ""
+    )
+    return ConfigurationError(
+        f"the transform was changed: {changed[0]}{more}{under_way}",
+        where=f"transform {compiled.name}",
+        remedy=f"Either run tailrace rebuild FILE:{compiled.name}: a new generation is filled "
+        "with every item beside this one, and the table changes over in one step; or set "
+        "TAILRACE_ACCEPT_CHANGE=1 to go on from here: rows already written "
+        "keep their old meaning until their items change, or until "
+        f"tailrace backfill {' '.join(compiled.tables())} has read them again",
+    )
 
 
-def _write(kafka: KafkaConfig, transform: str, description: Description) -> None:
-    topic = TopicNames(kafka.namespace).transforms
-    failures: list[str] = []
-    producer = Producer(kafka.producer(delivery_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)))
-    value = orjson.dumps({"v": WIRE_VERSION, "flows": description}, option=orjson.OPT_SORT_KEYS)
-    try:
-        producer.produce(
-            topic,
-            key=transform,
-            value=value,
-            on_delivery=lambda error, _: failures.append(str(error)) if error else None,
-        )
-        left = producer.flush(REQUEST_TIMEOUT_S * 1.5)
-    except KafkaException as error:
-        raise unreachable(error, f"writing to {topic}") from error
-    if failures or left:
-        raise BrokerUnreachableError(
-            failures[0] if failures else "not acknowledged in time", where=f"writing to {topic}"
-        )
+def at_generation(transform: Transform, generation: int) -> CompiledTransform:
+    """The transform compiled as this generation: its datasets have the generation's names.
+
+    Raises:
+        ConfigurationError: as `compile_transform`.
+    """
+    if generation == 1:
+        return compile_transform(transform)
+    outputs = {}
+    for name, output in transform.outputs.items():
+        dataset: Any = output.dataset
+        renamed = replace(dataset, id=named(dataset.id, generation))
+        outputs[name] = replace(output, dataset=renamed)
+    return replace(compile_transform(replace(transform, outputs=outputs)), generation=generation)
+
+
+class Retirement:
+    """Notices that a generation is neither current nor being built any more.
+
+    Raises:
+        BrokerUnreachableError: Kafka does not answer.
+    """
+
+    def __init__(self, kafka: KafkaConfig, transform: str, generation: int) -> None:
+        self._follower = GenerationsFollower(kafka)
+        self._follower.look()
+        self._transform = transform
+        self._generation = generation
+        self._look_at = 0.0
+        self._over = False
+
+    def reached(self) -> bool:
+        """Whether its work is over; asks Kafka now and then."""
+        now = time.monotonic()
+        if self._over or now < self._look_at:
+            return self._over
+        self._look_at = now + _LOOK_S
+        try:
+            record = self._follower.look().transforms.get(self._transform)
+        except TailraceError:
+            return False  # of a broker that is away others speak
+        self._over = record is not None and is_over(record, self._generation)
+        if self._over and record is not None:
+            logger.info(
+                "this generation has ended",
+                extra={
+                    "transform": self._transform,
+                    "generation": self._generation,
+                    "current": record.generation,
+                },
+            )
+        return self._over
+
+    def close(self) -> None:
+        """Let go of Kafka."""
+        self._follower.close()
+
+
+def is_over(record: TransformRecord, generation: int) -> bool:
+    """Whether a generation has been replaced or given up. Pure."""
+    building = record.building.generation if record.building is not None else None
+    return generation not in (record.generation, building)

@@ -25,13 +25,19 @@ from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
 from processors.application import ApplicationSettings, ProcessorApplication
 from processors.aside import DEAD_LETTERS_MAX
-from processors.beginning import Limits, begin
+from processors.beginning import Notes, begin
 from processors.compiled import compile_transform
 from processors.folder import StateFolder
 from processors.pipeline import Pipeline
 from processors.positions import Positions
 from processors.progress import RUNNING, Progress
-from processors.provision import Inputs, create_outputs, find_inputs, rows_partitions
+from processors.provision import (
+    Inputs,
+    create_outputs,
+    ensure_transforms,
+    find_inputs,
+    rows_partitions,
+)
 from processors.quix import (
     InvalidStoreChangelogOffset,
     KafkaBrokerUnavailableError,
@@ -40,7 +46,7 @@ from processors.quix import (
     PartitionAssignmentError,
     QuixException,
 )
-from processors.revision import check_revision
+from processors.revision import Retirement, at_generation, check_revision
 from processors.transform import Transform
 from processors.watch import Watch
 
@@ -102,14 +108,14 @@ class Processor:
     ) -> None:
         self._config = config
         self._failpoint = failpoint
-        self.compiled = compile_transform(config.transform)
+        self._declared = compile_transform(config.transform)
+        self.compiled = self._declared
         self._names = TopicNames(config.kafka.namespace)
-        self._group = self._names.group(self.compiled.name)
         self._progress = Progress()
         self._lag = metrics.LAG.labels(self.compiled.name)
         self._application: ProcessorApplication | None = None
         self._cut_off = False
-        self._limits: Limits = {}
+        self._notes: Notes = {}
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
@@ -151,6 +157,12 @@ class Processor:
         if inputs is None:
             return
         config, client = self._config, admin(self._config.kafka)
+        ensure_transforms(client, self._names, config.replication)
+        generation = check_revision(
+            config.kafka, self._declared, accept_change=config.accept_change
+        )
+        if generation != self.compiled.generation:
+            self.compiled = at_generation(config.transform, generation)
         create_outputs(
             client,
             self.compiled,
@@ -159,8 +171,7 @@ class Processor:
             replication=config.replication,
             retention_ms=config.retention_ms,
         )
-        self._limits = begin(config.kafka, self.compiled, inputs, _unscanned(config.transform))
-        check_revision(config.kafka, self.compiled, accept_change=config.accept_change)
+        self._notes = begin(config.kafka, self.compiled, inputs, _unscanned(config.transform))
         self._register_schemas()
         base = Path(config.state_dir) / inputs.namespace_id / config.kafka.replica
         folder = StateFolder(base)
@@ -172,12 +183,17 @@ class Processor:
             application.connect(self._pipeline(inputs))
             self._application = application
             self._progress.enter(RUNNING, time.monotonic())
-            watch = Watch(application, stop)
+            retirement = Retirement(config.kafka, self.compiled.name, generation)
+            watch = Watch(application, stop, retirement.reached)
             try:
-                with watch:
+                with contextlib.closing(retirement), watch:
                     application.run()
             finally:
                 self._cut_off = watch.cut_off
+
+    @property
+    def _group(self) -> str:
+        return self._names.group(self.compiled.instance)
 
     def _await_inputs(self, stop: threading.Event) -> Inputs | None:
         client = admin(self._config.kafka)
@@ -210,7 +226,8 @@ class Processor:
             register=lambda schema: register_schema(self._config.kafka, schema),
             spread={rows: count for rows, (_, count) in partitions.items()},
             dead_letters_max=self._config.dead_letters_max,
-            limits=self._limits,
+            limits={topic: note.limits for topic, note in self._notes.items()},
+            epochs={topic: note.epoch for topic, note in self._notes.items()},
         )
 
     def _pause(self, stop: threading.Event, missing: str, client: AdminClient) -> None:
@@ -246,7 +263,7 @@ class Processor:
                 partitions,
                 remedy=self._remedy(topic),
                 accepted=accepted,
-                limits=self._limits.get(topic, {}),
+                limits=self._notes[topic].limits if topic in self._notes else {},
             )
 
     def _await_decided(self, topic: str, partition: int) -> None:

@@ -1,5 +1,7 @@
 """What a thread beside the application's sees: that it is to stop, and why it may have been fenced.
 
+It is to stop when it is told to, and when its generation has ended.
+
 A member that heard nothing for a session's length was removed from its group, and its transaction
 was aborted: it was cut off, nobody runs under its name, and it may begin again by itself. One whose
 whole process stood still can't tell that: a successor under its name may have been started.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,11 +24,23 @@ _FROZEN_S = 5.0
 
 
 class Watch:
-    """Stops the application when `stop` is set, whenever its loop begins; for a `with`."""
+    """Stops the application when `stop` is set, whenever its loop begins; for a `with`.
 
-    def __init__(self, application: ProcessorApplication, stop: threading.Event) -> None:
+    Args:
+        application: which.
+        stop: set from outside.
+        retired: whether the application has no more work, asked often.
+    """
+
+    def __init__(
+        self,
+        application: ProcessorApplication,
+        stop: threading.Event,
+        retired: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._application = application
         self._stop = stop
+        self._retired = retired
         self._over = threading.Event()
         self._silent_s = 0.0
         self._late_s = 0.0
@@ -42,7 +57,7 @@ class Watch:
             stopping = self._stop.wait(_TICK_S)
             self._late_s = max(self._late_s, time.monotonic() - before)
             self._silent_s = max(self._silent_s, self._application.pulse.silent_s)
-            if stopping:
+            if stopping or self._retired():
                 # A stop before the loop has begun would be forgotten: say it until it is over.
                 self._application.stop()
                 self._over.wait(_TICK_S)

@@ -24,6 +24,13 @@ AFTER_OFFSETS = "sink.after-offsets"
 BEFORE_MAINTENANCE = "sink.before-maintenance"
 AFTER_COMPACTION = "sink.after-compaction"
 AFTER_MAINTENANCE = "sink.after-maintenance"
+BEFORE_CHANGE_OVER = "sink.before-change-over"
+AFTER_CHANGE_OVER = "sink.after-change-over"
+AFTER_ANNOUNCED = "sink.after-announced"
+AFTER_SWEPT = "sink.after-swept"
+
+CHANGE_OVER = (BEFORE_CHANGE_OVER, AFTER_CHANGE_OVER, AFTER_ANNOUNCED, AFTER_SWEPT)
+"""Passed once in a generation's life."""
 
 FAILPOINTS = (
     BEFORE_SNAPSHOT,
@@ -43,6 +50,7 @@ FAILPOINTS = (
     BEFORE_MAINTENANCE,
     AFTER_COMPACTION,
     AFTER_MAINTENANCE,
+    *CHANGE_OVER,
 )
 
 

@@ -139,6 +139,11 @@ class Intake:
                 return self._idle()
         return self._close(batch, "stop") if batch.messages else None
 
+    def passed(self) -> Mapping[int, int]:
+        """Where reading goes on, behind markers too; asked while nothing is in hand."""
+        self._pass_markers()
+        return dict(self._next)
+
     def recorded(self, offsets: Mapping[int, int]) -> None:
         """The table holds these offsets now: tell Kafka, for tools that show lag."""
         self._recorded, self._recorded_at_s = dict(offsets), time.monotonic()

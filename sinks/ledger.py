@@ -24,10 +24,20 @@ SEALED = "sealed"
 
 @dataclass(frozen=True, slots=True)
 class LedgerNames:
-    """Ids of the app transactions of one dataset's table."""
+    """Ids of the app transactions of one dataset's table.
+
+    Positions and seals of a later `generation` (see `bridge.wire.generations`) are others than
+    those of the one before: they stand beside each other once the table has changed over.
+    """
 
     namespace_id: str
     topic: str
+    generation: int = 1
+
+    @property
+    def at_generation(self) -> str:
+        """The generation the table is at; absent for the first one."""
+        return f"{self.namespace_id}:generation"
 
     def offset(self, partition: int) -> str:
         """Next offset to read of a rows partition."""
@@ -35,11 +45,16 @@ class LedgerNames:
 
     def seal(self, table: str, partition: int) -> str:
         """Newest epoch whose seal number `partition` has been passed."""
-        return f"{self.namespace_id}:seal:{table}:{partition}"
+        return f"{self._seals}:seal:{table}:{partition}"
 
     def seal_count(self, table: str) -> str:
         """How many seals make an epoch of this table complete."""
-        return f"{self.namespace_id}:seals:{table}"
+        return f"{self._seals}:seals:{table}"
+
+    @property
+    def _seals(self) -> str:
+        first = self.generation == 1
+        return self.namespace_id if first else f"{self.namespace_id}:{self.topic}"
 
     @staticmethod
     def sealed(table: str) -> str:
@@ -99,6 +114,12 @@ class Ledger:
 
     offsets: Mapping[int, int] = field(default_factory=dict)
     feeds: Mapping[str, Feed] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every table's items are all in: a scan was sealed, and none is on its way."""
+        feeds = self.feeds.values()
+        return all(feed.sealed and not feed.loading for feed in feeds)
 
     @property
     def snapshot_state(self) -> str:
@@ -174,6 +195,16 @@ def ledger_transactions(names: LedgerNames, ledger: Ledger, before: Ledger) -> d
             found[names.unscanned(table)] = feed.unscanned
         if feed.sealed != old.sealed:
             found[names.sealed(table)] = feed.sealed
+    return found
+
+
+def whole_ledger(names: LedgerNames, ledger: Ledger) -> dict[str, int]:
+    """App transactions that put `ledger` in the place of whatever a table said before."""
+    found = ledger_transactions(names, ledger, Ledger())
+    for table, feed in ledger.feeds.items():
+        found[names.newest(table)] = feed.newest
+        found[names.unscanned(table)] = feed.unscanned
+        found[names.sealed(table)] = feed.sealed
     return found
 
 

@@ -37,6 +37,7 @@ from sinks.ledger import (
     LedgerNames,
     ledger_transactions,
     read_ledger,
+    whole_ledger,
 )
 from sinks.plan import Plan, check_known, plan_commit
 from sinks.properties import table_properties
@@ -115,6 +116,7 @@ class TableWriter:
         self._failpoint = failpoint
         self._ledger = self._empty_ledger()
         self._version = -1
+        self._generation: int | None = None
         self._shown: str | None = None
         self._attempted: Mapping[int, int] | None = None
         self._set_aside: set[tuple[int, int]] = set()
@@ -125,6 +127,11 @@ class TableWriter:
         return self._ledger
 
     @property
+    def namespace_id(self) -> str:
+        """Of the namespace its offsets belong to."""
+        return self._names.namespace_id
+
+    @property
     def version(self) -> int:
         """The table's version as last seen, -1 before there is a table."""
         return self._version
@@ -133,6 +140,7 @@ class TableWriter:
         """Start as a new owner: read the table's ledger and tombstones, finish a due seal."""
         snapshot = self._store.open()
         self._adopt(self._read(snapshot), snapshot)
+        self._generation = self._generation_of(snapshot)
         self._tombstones.load()
         self.seal_what_is_due()
         return self._ledger
@@ -178,6 +186,37 @@ class TableWriter:
         if self._version >= 0 and self._shown != self._ledger.snapshot_state:
             self._show(self._ledger.snapshot_state)
 
+    def change_over(self, hidden: Snapshot, names: LedgerNames, partitions: Sequence[int]) -> None:
+        """Put the rows of another generation in the place of this one's, in one commit.
+
+        The offsets they stand at come with them, so whoever opens the table next goes on there.
+        This writer is at its end: it belongs to the generation that was.
+
+        Args:
+            hidden: the other generation's rows, as one snapshot.
+            names: of that generation.
+            partitions: of its rows topic.
+
+        Raises:
+            TableError: nothing is known to have landed; call again.
+            PositionsMovedError: another owner writes to the table, or the commit has landed before.
+        """
+        snapshot = self.fresh()
+        while snapshot is None:
+            self._store.create(
+                hidden.schema,
+                name=self._target.dataset.id,
+                description=self._target.dataset.description,
+                properties=table_properties(self._target.dataset),
+            )
+            snapshot = self.fresh()
+        read = hidden.transaction
+        ledger = read_ledger(names, partitions, self._target.tables, read)
+        transactions = whole_ledger(names, ledger) | {names.at_generation: names.generation}
+        self._failpoint(failpoints.BEFORE_CHANGE_OVER)
+        snapshot.replace(hidden.reader(), transactions)
+        self._failpoint(failpoints.AFTER_CHANGE_OVER)
+
     def fresh(self) -> Snapshot | None:
         """Step one: a fresh snapshot, on which this owner's last commit still stands.
 
@@ -189,6 +228,9 @@ class TableWriter:
         if version == self._version:
             return snapshot
         found = self._read(snapshot)
+        if self._generation_of(snapshot) != self._generation:
+            # Another owner has changed over; or we have, and the answer got lost.
+            raise PositionsMovedError(found.offsets, by_us=False, where=self._store.uri)
         moved = found.offsets != self._ledger.offsets
         by_us = moved and found.offsets == self._attempted
         if moved and not by_us:
@@ -322,6 +364,9 @@ class TableWriter:
             return self._empty_ledger()
         tables = self._target.tables
         return read_ledger(self._names, self._partitions, tables, snapshot.transaction)
+
+    def _generation_of(self, snapshot: Snapshot | None) -> int | None:
+        return snapshot.transaction(self._names.at_generation) if snapshot else None
 
     def _empty_ledger(self) -> Ledger:
         return Ledger({}, {table: Feed() for table in self._target.tables})

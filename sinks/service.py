@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bridge.wire.errors import ConfigurationError
+from bridge.wire.generations import GenerationsFollower
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.leases import Lease, bucket_of
 from bridge.wire.topics import (
@@ -92,6 +93,7 @@ class Sink:
         self._buckets = config.buckets
         self._lease: Lease | None = None
         self._ending = False
+        self._follower = GenerationsFollower(config.kafka)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then commit what is in hand and leave the group.
@@ -117,6 +119,7 @@ class Sink:
             self._ending = True
             self._lease.stop(REVOKE_TIMEOUT_S)
             self._end(self._workers_now())
+            self._follower.close()
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
@@ -175,6 +178,7 @@ class Sink:
             storage_options=lake_storage_options(config.lake, config.storage_options),
             engine=self._engine,
             new_controller=self._controller,
+            follower=self._follower,
             dead_letter_spec=self._dead_letter_spec,
             failpoint=config.failpoint,
         )

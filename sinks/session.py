@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.wire.gap import check_position
+from bridge.wire.generations import GenerationsFollower, named, write_switched
 from bridge.wire.kafka import KafkaConfig, written_bounds
 from bridge.wire.namespace import NamespaceState, read_namespace
 from bridge.wire.topics import TopicNames, TopicSpec, admin, existing_topics
-from sinks import metrics
+from sinks import failpoints, metrics
 from sinks.controller import BatchController
 from sinks.dataset import Target
 from sinks.deadletters import DeadLetterWriter
@@ -25,10 +26,18 @@ from sinks.failpoints import Failpoint
 from sinks.intake import Intake
 from sinks.ledger import LOADING, LedgerNames
 from sinks.maintenance import Caretaker
-from sinks.protocol import Committed, TableWriter
+from sinks.protocol import Committed, PositionsMovedError, TableWriter
+from sinks.rebuilding import sweep
 from sinks.rows import Batch
 from sinks.schemas import SchemaBook
-from sinks.table import TableStore, dataset_uri, tombstones_uri
+from sinks.table import (
+    TableError,
+    TableStore,
+    beside_uri,
+    dataset_uri,
+    hidden_uri,
+    tombstones_uri,
+)
 from sinks.tombstones import LogStarts, Tombstones
 
 logger = logging.getLogger(__name__)
@@ -43,6 +52,7 @@ class Session:
     """What one session works with; `start` are the offsets it began at."""
 
     dataset: str
+    generation: int
     start: Mapping[int, int]
     writer: TableWriter
     intake: Intake
@@ -110,6 +120,9 @@ class SessionOpener:
         storage_options: for delta-rs.
         engine: merges.
         new_controller: a fresh controller for each session.
+        follower: knows the generations; see `bridge.wire.generations`.
+        building: the generation that is filled in a hidden table; None: the dataset's own table, at
+            whatever generation it is.
         dead_letter_spec: how a missing dead-letter topic is created.
         failpoint: where tests kill.
     """
@@ -120,13 +133,15 @@ class SessionOpener:
     storage_options: Mapping[str, str]
     engine: MergeEngine
     new_controller: Callable[[], BatchController]
+    follower: GenerationsFollower
     dead_letter_spec: Callable[[str], TopicSpec]
     failpoint: Failpoint
+    building: int | None = None
 
     @property
-    def topic(self) -> str:
-        """The dataset's rows topic."""
-        return TopicNames(self.kafka.namespace).rows(self.target.dataset.id)
+    def label(self) -> str:
+        """The dataset, and its generation where that is not shown yet."""
+        return named(self.target.dataset.id, self.building or 1)
 
     def open(self, stop: threading.Event, note: Callable[[str], None]) -> Session | None:
         """Wait for what must be there, then begin; None if told to stop.
@@ -138,51 +153,123 @@ class SessionOpener:
         found = self._await_namespace(stop, note)
         if found is None:
             return None
-        partitions, state, namespace_id = found
-        schemas = SchemaBook(self.kafka, self.target.dataset.id)
+        partitions, state, names = found
+        if self.building is None:
+            self._follow_up(names.generation)
+        name = named(self.target.dataset.id, names.generation)
+        schemas = SchemaBook(self.kafka, name)
         schemas.read()
-        names = LedgerNames(namespace_id, self.topic)
-        tombstones = self._tombstones(namespace_id)
+        tombstones = self._tombstones(names)
         writer = self._writer(names, partitions, schemas, tombstones)
-        start = self._start(writer.open().offsets, partitions, state)
+        start = self._start(writer.open().offsets, partitions, state, names.topic)
         controller = self.new_controller()
         intake = Intake(
             self.kafka,
-            dataset=self.target.dataset.id,
-            topic=self.topic,
+            dataset=name,
+            topic=names.topic,
             start=start,
             schemas=schemas,
             controller=controller,
         )
         return Session(
-            dataset=self.target.dataset.id,
+            dataset=self.label,
+            generation=names.generation,
             start=start,
             writer=writer,
             intake=intake,
             schemas=schemas,
             controller=controller,
             tombstones=tombstones,
-            log_starts=lambda: self._log_starts(partitions),
+            log_starts=lambda: self._log_starts(names.topic, partitions),
             tombstone_caretaker=Caretaker(tombstones.snapshot, time.monotonic),
             purged_at_s=time.monotonic(),
         )
 
+    def change_over(self, session: Session, generation: int) -> None:
+        """Put the rows of a generation that was built into the session's table, in one commit.
+
+        Raises:
+            TableError: nothing is known to have landed; call again.
+            PositionsMovedError: another owner writes to the table.
+        """
+        names = self._names(session.writer.namespace_id, generation)
+        hidden = TableStore(self._uri(generation, hidden=True), self.storage_options).open()
+        if hidden is None:
+            raise TableError("the table that was built is gone", where=self.label)
+        count = existing_topics(admin(self.kafka)).get(names.topic, 0)
+        try:
+            session.writer.change_over(hidden, names, range(count))
+        except PositionsMovedError:
+            snapshot = self._store().open()
+            if snapshot is None or snapshot.transaction(names.at_generation) != generation:
+                raise
+        logger.info(
+            "the table has changed over",
+            extra={"dataset": self.target.dataset.id, "generation": generation},
+        )
+
+    def _follow_up(self, generation: int) -> None:
+        """Tell which generation the table is at, and remove what it took the place of.
+
+        The table itself is the truth; whoever opens it after a crash tells it again.
+        """
+        dataset = self.target.dataset.id
+        known = self.follower.look()
+        found = known.of_dataset(dataset)
+        if found is None:
+            return
+        building = known.building(dataset)
+        if building == generation:
+            write_switched(self.kafka, found[0], dataset, generation)
+            self.failpoint(failpoints.AFTER_ANNOUNCED)
+            building = None
+        beside = beside_uri(self.lake, dataset)
+        if sweep(beside, self.storage_options, generation, building):
+            self.failpoint(failpoints.AFTER_SWEPT)
+
+    def _generation(self, namespace_id: str) -> int:
+        """The table's own word; where there is none, what Kafka knows."""
+        if self.building is not None:
+            return self.building
+        dataset = self.target.dataset.id
+        snapshot = self._store().open()
+        name = LedgerNames(namespace_id, "").at_generation
+        recorded = snapshot.transaction(name) if snapshot else None
+        return recorded or self.follower.look().current(dataset)
+
+    def _names(self, namespace_id: str, generation: int) -> LedgerNames:
+        topic = TopicNames(self.kafka.namespace).rows(named(self.target.dataset.id, generation))
+        return LedgerNames(namespace_id, topic, generation)
+
+    def _uri(self, generation: int, *, hidden: bool) -> str:
+        dataset = self.target.dataset.id
+        if hidden:
+            return hidden_uri(self.lake, dataset, generation)
+        return dataset_uri(self.lake, dataset)
+
+    def _store(self) -> TableStore:
+        uri = self._uri(self.building or 1, hidden=self.building is not None)
+        return TableStore(uri, self.storage_options)
+
     def _await_namespace(
         self, stop: threading.Event, note: Callable[[str], None]
-    ) -> tuple[range, NamespaceState, str] | None:
-        """Partitions of the rows topic and the namespace, once both exist."""
+    ) -> tuple[range, NamespaceState, LedgerNames] | None:
+        """Partitions of the rows topic, the namespace and the table's names, once all exist."""
         logged_at_s = float("-inf")
         checkpoints = TopicNames(self.kafka.namespace).checkpoints
         client = admin(self.kafka)
         while not stop.is_set():
             topics = existing_topics(client)
-            if self.topic in topics and checkpoints in topics:
+            missing = f"topic {checkpoints}"
+            if checkpoints in topics:
                 state = read_namespace(self.kafka)
-                if state.namespace_id is not None:
-                    return range(topics[self.topic]), state, state.namespace_id
                 missing = "the connector's namespace id"
-            else:
-                missing = f"topic {self.topic if checkpoints in topics else checkpoints}"
+                if state.namespace_id is not None:
+                    generation = self._generation(state.namespace_id)
+                    names = self._names(state.namespace_id, generation)
+                    if names.topic in topics:
+                        return range(topics[names.topic]), state, names
+                    missing = f"topic {names.topic}"
             note(f"waiting for {missing}")
             if time.monotonic() - logged_at_s >= WAIT_LOG_S:
                 logged_at_s = time.monotonic()
@@ -190,9 +277,9 @@ class SessionOpener:
             stop.wait(WAIT_STEP_S)
         return None
 
-    def _tombstones(self, namespace_id: str) -> Tombstones:
-        uri = tombstones_uri(self.lake, self.target.dataset.id)
-        return Tombstones(TableStore(uri, self.storage_options), namespace_id)
+    def _tombstones(self, names: LedgerNames) -> Tombstones:
+        uri = tombstones_uri(self.lake, self.target.dataset.id, names.generation)
+        return Tombstones(TableStore(uri, self.storage_options), names.namespace_id)
 
     def _writer(
         self,
@@ -205,7 +292,7 @@ class SessionOpener:
         dead_letters = DeadLetterWriter(
             self.kafka,
             dataset=dataset,
-            topic=self.topic,
+            topic=names.topic,
             schema_of=schemas.find,
             known=schemas.of_dataset,
             spec=self.dead_letter_spec,
@@ -214,7 +301,7 @@ class SessionOpener:
             target=self.target,
             names=names,
             partitions=partitions,
-            store=TableStore(dataset_uri(self.lake, dataset), self.storage_options),
+            store=self._store(),
             tombstones=tombstones,
             engine=self.engine,
             set_aside=dead_letters.write,
@@ -222,28 +309,34 @@ class SessionOpener:
         )
 
     def _start(
-        self, offsets: Mapping[int, int], partitions: Sequence[int], state: NamespaceState
+        self,
+        offsets: Mapping[int, int],
+        partitions: Sequence[int],
+        state: NamespaceState,
+        topic: str,
     ) -> dict[int, int]:
         dataset = self.target.dataset.id
-        accepted = state.accepted.get((f"sink:{dataset}", self.topic), {})
+        accepted = state.accepted.get((f"sink:{dataset}", topic), {})
         tables = ", ".join(self.target.tables)
-        bounds = written_bounds(admin(self.kafka), self.topic, partitions)
+        bounds = written_bounds(admin(self.kafka), topic, partitions)
         return {
             partition: check_position(
                 offsets.get(partition),
                 bounds[partition],
-                where=f"{self.topic} partition {partition}",
-                remedy=f"Run: tailrace backfill {tables} --accept-gap sink:{dataset}",
+                where=f"{topic} partition {partition}",
+                remedy=f"Run: tailrace backfill {tables} --accept-gap sink:{dataset}"
+                if self.building is None
+                else "Give it up: tailrace rebuild FILE --abandon, and begin another one",
                 accepted_start=accepted.get(partition),
             )
             for partition in partitions
         }
 
-    def _log_starts(self, partitions: Sequence[int]) -> LogStarts:
+    def _log_starts(self, rows_topic: str, partitions: Sequence[int]) -> LogStarts:
         """Where the logs begin now; a changes topic with other partitions counts as its lowest."""
         client = admin(self.kafka)
         topics = existing_topics(client)
-        rows = {p: b.start for p, b in written_bounds(client, self.topic, partitions).items()}
+        rows = {p: b.start for p, b in written_bounds(client, rows_topic, partitions).items()}
         changes: dict[str, dict[int, int]] = {}
         for table in self.target.tables:
             topic = TopicNames(self.kafka.namespace).changes(table)

@@ -132,6 +132,23 @@ class Snapshot:
             )
         return bool(done["num_removed_files"])
 
+    def replace(self, rows: pa.RecordBatchReader, transactions: Mapping[str, int]) -> None:
+        """Put other rows with another schema in the place of all there are, in one commit."""
+        with lake_errors(self.uri):
+            write_deltalake(
+                self.delta,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def reader(self) -> pa.RecordBatchReader:
+        """All rows, a batch at a time."""
+        with lake_errors(self.uri):
+            return pa.RecordBatchReader.from_stream(self.delta.scan())
+
     def add_columns(self, fields: Sequence[pa.Field]) -> None:
         """New columns, NULL in the rows there are."""
         with lake_errors(self.uri):
@@ -217,6 +234,17 @@ def dataset_uri(lake: str, dataset: str) -> str:
     return f"{lake.rstrip('/')}/{dataset}"
 
 
-def tombstones_uri(lake: str, dataset: str) -> str:
-    """Where its tombstones lie."""
-    return f"{lake.rstrip('/')}/_tailrace/{dataset}/tombstones"
+def beside_uri(lake: str, dataset: str) -> str:
+    """Where all lies that belongs to the table and is not shown."""
+    return f"{lake.rstrip('/')}/_tailrace/{dataset}"
+
+
+def tombstones_uri(lake: str, dataset: str, generation: int = 1) -> str:
+    """Where its tombstones lie, apart for each generation: they speak of that one's keys."""
+    beside = beside_uri(lake, dataset)
+    return f"{beside}/tombstones" if generation == 1 else f"{beside}/g{generation}/tombstones"
+
+
+def hidden_uri(lake: str, dataset: str, generation: int) -> str:
+    """Where the rows of a generation lie that is not shown yet."""
+    return f"{beside_uri(lake, dataset)}/g{generation}/table"

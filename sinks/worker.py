@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge.wire.errors import TailraceError
@@ -20,6 +20,7 @@ from sinks import failpoints, metrics
 from sinks.controller import CommitReport
 from sinks.maintenance import Caretaker
 from sinks.protocol import Committed, PositionsMovedError
+from sinks.rebuilding import Rebuilding
 from sinks.rows import Batch
 from sinks.session import Session, SessionOpener
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
+# A generation is put in its table's place when it is at most so far behind.
+LEVEL_S = 15.0
 # Shorter hiccups are not worth an alarm.
 STALL_S = 10.0
 
@@ -35,13 +38,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One dataset as seen from outside; `stalled` is None while all is well."""
+    """One dataset as seen from outside; `stalled` is None while all is well.
+
+    `building` is the generation that is being built beside the table, None if none is.
+    """
 
     dataset: str
     phase: str
     version: int
     loading: bool
     stalled: str | None
+    generation: int = 1
+    building: int | None = None
 
 
 class DatasetWorker:
@@ -60,7 +68,7 @@ class DatasetWorker:
         still_ours: Callable[[], bool],
         fenced: Callable[[], None],
     ) -> None:
-        self.dataset = opener.target.dataset.id
+        self.dataset = opener.label
         self.failure: TailraceError | None = None
         self._opener = opener
         self._failpoint = opener.failpoint
@@ -72,6 +80,9 @@ class DatasetWorker:
         self._trouble: tuple[str, float] | None = None
         self._session: Session | None = None
         self._backoff_s = BACKOFF_FIRST_S
+        self._passed: Mapping[int, int] = {}
+        self._lag_s = float("inf")
+        self._rebuilding = self._new_rebuilding() if opener.building is None else None
 
     def start(self) -> None:
         """Begin in the background."""
@@ -95,6 +106,41 @@ class DatasetWorker:
             version=session.writer.version if session else -1,
             loading=session is not None and session.loading,
             stalled=self._stalled(session),
+            generation=session.generation if session else 1,
+            building=self._rebuilding.number if self._rebuilding else None,
+        )
+
+    @property
+    def failed(self) -> str | None:
+        """Why it has stopped for good."""
+        return str(self.failure) if self.failure is not None else None
+
+    @property
+    def level(self) -> bool:
+        """Whether its table has all items of the source and follows closely."""
+        session = self._session
+        complete = session is not None and session.writer.ledger.complete
+        return complete and self._lag_s < LEVEL_S
+
+    @property
+    def passed(self) -> Mapping[int, int]:
+        """Offsets up to which all rows are in the table, as last seen."""
+        return self._passed
+
+    def _new_rebuilding(self) -> Rebuilding:
+        opener = self._opener
+
+        def builder(generation: int) -> DatasetWorker:
+            hidden = replace(opener, building=generation)
+            return DatasetWorker(hidden, still_ours=self._still_ours, fenced=lambda: None)
+
+        return Rebuilding(
+            opener.kafka,
+            dataset=opener.target.dataset.id,
+            tables=opener.target.tables,
+            follower=opener.follower,
+            new_builder=builder,
+            holds=lambda: self._still_ours() and not self._stop.is_set(),
         )
 
     def _stalled(self, session: Session | None) -> str | None:
@@ -109,19 +155,24 @@ class DatasetWorker:
         return f"dataset {self.dataset}: {trouble}" if trouble else None
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            if self._run_session():
-                return
-            self._stop.wait(self._backoff_s)
-            self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+        try:
+            while not self._stop.is_set():
+                if self._run_session():
+                    return
+                self._stop.wait(self._backoff_s)
+                self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+        finally:
+            if self._rebuilding is not None:
+                self._rebuilding.stop()
 
     def _run_session(self) -> bool:
         """One session to its end; whether it was the last one."""
         try:
-            self._one_session()
+            return not self._one_session()
         except PositionsMovedError as error:
             logger.warning("fenced", extra={"dataset": self.dataset, "cause": str(error)})
             self._fenced()
+            return self._opener.building is None  # a builder's fate is its table's owner's
         except TailraceError as error:
             if error.retryable:
                 self._note(str(error))
@@ -136,11 +187,12 @@ class DatasetWorker:
             )
         return True
 
-    def _one_session(self) -> None:
+    def _one_session(self) -> bool:
+        """Whether another one is to follow: the table has changed over."""
         self._phase = "waiting"
         session = self._opener.open(self._stop, self._note)
         if session is None:
-            return
+            return False
         self._session = session
         self._phase = "running"
         self._trouble = None
@@ -153,15 +205,29 @@ class DatasetWorker:
                 if self._stop.is_set():
                     break
                 self._step(session, caretaker)
+                if self._changed_over(session):
+                    return True
             session.intake.recorded(session.writer.ledger.offsets)
         finally:
             self._session = None
             session.close()
+        return False
+
+    def _changed_over(self, session: Session) -> bool:
+        """Whether the table is at another generation now than the session."""
+        if self._rebuilding is None:
+            return False
+        generation = self._rebuilding.ready(session.generation)
+        if generation is None:
+            return False
+        self._until_done(lambda: self._opener.change_over(session, generation))
+        return True
 
     def _step(self, session: Session, caretaker: Caretaker) -> None:
         batch = session.intake.fill(self._stop)
         if batch is None:
             metrics.LAG_SECONDS.labels(self.dataset).set(0)
+            self._passed, self._lag_s = session.intake.passed(), 0.0
             return
         started_s = time.monotonic()
         done = self._commit(session, batch)
@@ -173,6 +239,8 @@ class DatasetWorker:
         self._failpoint(failpoints.BEFORE_OFFSETS)
         session.intake.recorded(session.writer.ledger.offsets)
         self._failpoint(failpoints.AFTER_OFFSETS)
+        self._passed = dict(session.writer.ledger.offsets)
+        self._lag_s = max(time.time() - batch.oldest_ms / 1000, 0.0) if batch.oldest_ms else 0.0
         self._maintain(session, caretaker)
 
     def _commit(self, session: Session, batch: Batch) -> Committed | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -85,10 +85,12 @@ class GapAcceptance:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceState:
-    """What the other stages may know of the namespace: its id, and accepted gaps."""
+    """What the other stages may know of the namespace: its id, accepted gaps, and the epoch of each
+    table's feed."""
 
     namespace_id: str | None
     accepted: Mapping[tuple[str, str], Mapping[int, int]]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_namespace(kafka: KafkaConfig) -> NamespaceState:
@@ -100,6 +102,7 @@ def read_namespace(kafka: KafkaConfig) -> NamespaceState:
     topic = TopicNames(kafka.namespace).checkpoints
     namespace_id: str | None = None
     accepted: dict[tuple[str, str], dict[int, int]] = {}
+    epochs: dict[str, int] = {}
     for message in read_to_end(kafka, topic, [NAMESPACE_PARTITION]):
         key, value = message.key(), message.value()
         if not (isinstance(key, bytes) and isinstance(value, bytes)):
@@ -110,4 +113,6 @@ def read_namespace(kafka: KafkaConfig) -> NamespaceState:
         elif kind == "accept":
             offsets = decode_value(value, "acceptance")["offsets"]
             accepted[parts[0], parts[1]] = {int(p): int(o) for p, o in offsets.items()}
-    return NamespaceState(namespace_id, accepted)
+        elif kind == "generation":
+            epochs[parts[0]] = int(decode_value(value, "generation")["epoch"])
+    return NamespaceState(namespace_id, accepted, epochs)
