@@ -15,6 +15,7 @@ from confluent_kafka import Consumer
 
 from bridge.control.show import write_line
 from bridge.wire.errors import ConfigurationError
+from bridge.wire.generations import named, read_generations
 from bridge.wire.kafka import KafkaConfig, log_bounds
 from bridge.wire.namespace import NAMESPACE_PARTITION, GapAcceptance
 from bridge.wire.requests import request_backfill, write_record
@@ -59,7 +60,7 @@ def _topic(kafka: KafkaConfig, table: str, consumer: str) -> str:
     if kind == "processor" and name:
         return names.changes(table)
     if kind == "sink" and name:
-        return names.rows(name)
+        return names.rows(named(name, read_generations(kafka).current(name)))
     raise ConfigurationError(
         f"{consumer[:100]!r} is not a consumer",
         where="--accept-gap",

@@ -197,6 +197,25 @@ def backfill(
     run_backfill(command_settings("backfill"), table, accept_gap or [], transform)
 
 
+@app.command(epilog="Example: tailrace rebuild orders.py:process_orders --dry-run")
+def rebuild(
+    file: File,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Give up the generation that is being built.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a changed transform's table anew beside the old one, and change over in one step."""
+    from bridge.control.rebuild import run_rebuild
+
+    run_rebuild(
+        command_settings("rebuild"), file, dry_run=dry_run, abandon=abandon, as_json=as_json
+    )
+
+
 def _done(clean: bool) -> None:
     if not clean:
         raise typer.Exit(1)

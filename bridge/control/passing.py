@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bridge.wire.errors import BrokerUnreachableError, TailraceError
+from bridge.wire.generations import named
 from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, log_bounds, unreachable
 from bridge.wire.topics import TopicNames, admin, existing_topics
 
@@ -30,6 +31,7 @@ class Passing:
         transform: the processor's.
         dataset: the sink's.
         keyed: its rows are made in two steps, by way of a topic of their own.
+        generation: of the transform; see `bridge.wire.generations`.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class Passing:
         transform: str,
         dataset: str,
         keyed: bool = False,
+        generation: int = 1,
     ) -> None:
         names = TopicNames(kafka.namespace)
         self._kafka = kafka
+        transform, dataset = named(transform, generation), named(dataset, generation)
         read = [*map(names.changes, tables), *([names.contributions(dataset)] if keyed else [])]
         self._steps = (
             *((topic, names.group(transform), "the processor") for topic in read),

@@ -94,17 +94,20 @@ def registered(kafka: KafkaConfig, dataset: str) -> list[Registered]:
     Raises:
         BrokerUnreachableError: Kafka does not answer.
     """
+    from bridge.wire.generations import named, read_generations
     from bridge.wire.kafka import read_to_end
     from bridge.wire.schemas import Schema
     from bridge.wire.topics import TopicNames, admin, existing_topics
 
     topic = TopicNames(kafka.namespace).schemas
+    current = read_generations(kafka).current(dataset)
+    names = {named(dataset, generation) for generation in range(1, current + 1)}
     found: dict[str, Registered] = {}
     for message in read_to_end(kafka, topic, [0]) if topic in existing_topics(admin(kafka)) else ():
         value = message.value()
         if isinstance(value, bytes):
             schema = Schema.decode(value)
-            if schema.dataset == dataset:
+            if schema.dataset in names:
                 at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
                 found.setdefault(schema.fingerprint, Registered(at, schema))
     return list(found.values())

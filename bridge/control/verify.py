@@ -26,6 +26,7 @@ from bridge.control.read_budget import ReadBudget
 from bridge.control.recheck import Suspect, look_again, suspects
 from bridge.control.source_items import SINGLE_READS_MAX, ExpectedRows, SourceTable
 from bridge.control.table_rows import TableRows
+from bridge.wire.generations import read_generations
 from bridge.wire.kafka import KafkaConfig
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ SETTLE_S = 3.0
 class Verdict:
     """The outcome for one dataset; `clean` when the table is right.
 
-    `in_flight` keys changed at every look; `stalled` says who did not pass in time. Of a dataset
-    that is a snapshot, `since_snapshot` are the keys that differ from the source of now: nothing
-    tells whether they changed later.
+    `in_flight` keys changed at every look; `stalled` says who did not pass in time; `rebuilding` is
+    the generation that is being built beside the table. Of a dataset that is a snapshot,
+    `since_snapshot` are the keys that differ from the source of now: nothing tells whether they
+    changed later.
     """
 
     table: str
@@ -59,6 +61,7 @@ class Verdict:
     dead_lettered: int = 0
     stalled: str | None = None
     loading: bool = False
+    rebuilding: int | None = None
     left_out: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     unchecked: str | None = None
@@ -114,6 +117,10 @@ class Verdict:
             lines.append(
                 "the dataset is the source as it was when it was read; what changed later can't be "
                 "told from what is wrong. tailrace backfill reads it again"
+            )
+        if self.rebuilding:
+            lines.append(
+                f"rebuilding: generation {self.rebuilding} is being built and not shown yet"
             )
         if self.left_out:
             columns = ", ".join(self.left_out)
@@ -263,6 +270,7 @@ class Verification:
             dead_lettered=len(aside),
             stalled=self._stalled,
             loading=self._rows.loading,
+            rebuilding=self._rebuilding(),
             left_out=tuple(sorted(self._feed.flow.event_columns)),
             examples=tuple(map(example, shown)),
             snapshot_only=snapshot_only,
@@ -291,7 +299,13 @@ class Verification:
             transform=self._feed.flow.transform,
             dataset=self._feed.dataset.id,
             keyed=self._feed.flow.keyed is not None,
+            generation=read_generations(self._kafka).current(self._feed.dataset.id),
         )
+
+    def _rebuilding(self) -> int | None:
+        if self._kafka is None:
+            return None
+        return read_generations(self._kafka).building(self._feed.dataset.id)
 
     def _places(self, left: dict[str, Suspect]) -> tuple[set[str], set[str], bool]:
         """The items to read again, the rows meant, and whether only a scan can find them all."""
