@@ -200,9 +200,8 @@ class CompiledTransform:
     def flow(self) -> CompiledFlow:
         """The flow of a transform that has one."""
         if len(self.flows) != 1:
-            raise ConfigurationError(
-                f"{len(self.flows)} outputs, this works for one", where=f"transform {self.name}"
-            )
+            what = f"{len(self.flows)} outputs, this works for one"
+            raise ConfigurationError(what, where=f"transform {self.name}")
         return self.flows[0]
 
     @property
@@ -243,11 +242,8 @@ def compile_transform(transform: Transform) -> CompiledTransform:
         raise ConfigurationError(
             f"its function raised {type(error).__name__}: {error}", where=where
         ) from error
-    flows = [
-        flow
-        for name, chain in _outputs(transform, returned, where).items()
-        for flow in _compile_output(transform, name, chain)
-    ]
+    outputs = _outputs(transform, returned, where).items()
+    flows = [flow for name, chain in outputs for flow in _compile_output(transform, name, chain)]
     return CompiledTransform(transform.name, tuple(flows))
 
 

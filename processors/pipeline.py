@@ -80,9 +80,8 @@ class Pipeline:
         epochs: Mapping[str, int] | None = None,
     ) -> None:
         self.compiled = compiled
-        self._admission = Admission(
-            compiled.name, limits or {}, spread or {}, compiled.instance, epochs or {}
-        )
+        own = compiled.name, limits or {}, spread or {}, compiled.instance, epochs or {}
+        self._admission = Admission(*own)
         self._aside = Aside(compiled.name, names.dead_letters(compiled.name), dead_letters_max)
         self._register = register
         self._registered: dict[int, tuple[Schema, str]] = {}
@@ -90,13 +89,11 @@ class Pipeline:
         self._keyed = KeyedFlows(compiled, names)
         self._keyed_topics = frozenset(self._keyed.topics)
         for flow in compiled.flows:
-            written = (flow, names.rows(flow.dataset.id))
-            self._flows.setdefault(names.changes(flow.table), []).append(written)
-        label = compiled.name
+            into = self._flows.setdefault(names.changes(flow.table), [])
+            into.append((flow, names.rows(flow.dataset.id)))
+        label, rows = compiled.name, metrics.ROWS
         self._changes = Tally(metrics.CHANGES.labels(label))
-        self._rows = {
-            name: Tally(metrics.ROWS.labels(label, name)) for name in ("upsert", "delete")
-        }
+        self._rows = {name: Tally(rows.labels(label, name)) for name in ("upsert", "delete")}
         self._stale = metrics.STALE.labels(label)
         for flow in compiled.flows:
             flow.mismatches.clear()

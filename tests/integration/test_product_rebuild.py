@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from bridge.wire.generations import read_generations
+from sinks import failpoints
 from tests.integration.conftest import COPY_COLUMNS
 from tests.parts.waiting import wait_until
 from tests.product.oracle import expected_copies
@@ -161,3 +162,56 @@ def test_a_changed_transform_is_rebuilt_while_readers_see_only_whole_generations
         new.start("processor")
         made.pipeline.start("sink")
         made.await_equal(expected_new, NEW_COLUMNS)
+
+
+@pytest.mark.real
+def test_killed_at_each_step_of_the_change_over_the_table_ends_up_new_and_whole(product):
+    """The sink dies at every step in turn, the new processor and the connector at random."""
+    made = product(existing=40, keys=40)
+    started(made)
+    with changed(made) as new:
+        assert announced(new) == 2
+        assert made.pipeline.stages["sink"].stop() == 0
+        points = iter(failpoints.CHANGE_OVER)
+        killed: list[str] = []
+
+        def arm() -> None:
+            point = next(points, None)
+            if point is None:
+                made.pipeline.disarm("sink")
+            else:
+                made.pipeline.arm("sink", point)
+                killed.append(point)
+            made.pipeline.start("sink")
+
+        def restart() -> None:
+            if not made.pipeline.stages["sink"].alive:
+                arm()
+            new.restart_dead()
+
+        with reading(made) as reader:
+            arm()
+            new.start("processor")
+            new.pause_ms(1500)
+            new.kill("processor")
+            made.pipeline.kill("connector")
+            made.pipeline.start("connector")
+            made.pipeline.stages.pop("processor").kill()  # gone before the new one is ready
+            write_until_changed_over(made, reader, restart)
+            wait_until(
+                lambda: (
+                    (restart(), len(killed) == len(failpoints.CHANGE_OVER))[1]
+                    and current(made) == 2
+                ),
+                timeout_s=60,
+                what="every step",
+            )
+            wait_until(
+                lambda: (restart(), "g2/table" not in beside(made))[1],
+                timeout_s=60,
+                what="nothing left beside the table",
+            )
+            made.workload.run(30)
+            made.await_equal(expected_new, NEW_COLUMNS)
+        report = new.verify()
+        assert (report["exit"], report["verified"]) == (0, True), report
