@@ -25,6 +25,7 @@ from bridge.wire.generations import (
     read_generations,
     write_transform,
 )
+from bridge.wire.namespace import read_namespace
 from bridge.wire.topics import TopicNames, admin, existing_topics
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def run_rebuild(
         )
     if abandon:
         number = _abandoned(record, where)
+        _check_not_shown(settings, record, number, where)
         if not dry_run:
             write_transform(kafka, transform.name, replace(record, building=None))
         _say(
@@ -151,6 +153,25 @@ def _abandoned(record: TransformRecord, where: str) -> int:
     if record.building is None:
         raise ConfigurationError("nothing is being built", where=where)
     return record.building.generation
+
+
+def _check_not_shown(settings: Settings, record: TransformRecord, number: int, where: str) -> None:
+    """No table may show the generation: there is no way back for it.
+
+    The tables themselves are asked, for the records follow them.
+    """
+    from bridge.control.lake import Lake
+
+    name = f"{read_namespace(settings.kafka_config()).namespace_id}:generation"
+    lake = Lake(settings.lake_uri(), settings.storage_options())
+    for dataset in datasets_of(record.flows):
+        table = lake.table(dataset)
+        if table is not None and (table.transaction_version(name) or 1) >= number:
+            raise ConfigurationError(
+                f"dataset {dataset} shows generation {number} already",
+                where=where,
+                remedy="Let it be finished, then rebuild with the file as it was",
+            )
 
 
 def _check_sources(transform: Any, where: str) -> None:
