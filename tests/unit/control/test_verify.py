@@ -15,6 +15,7 @@ from bridge.control.comparison import TableRow
 from bridge.control.plan import Feed, load_plan
 from bridge.control.verify import Verdict, Verification, summed
 from bridge.wire.attributes import canonical_key
+from bridge.wire.generations import Generations
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.version import encode_version
 
@@ -95,6 +96,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(verify, "SourceTable", lambda _source, _table, **_: made)
     monkeypatch.setattr(verify, "Passing", lambda _kafka, **_names: made)
     monkeypatch.setattr(verify, "newest_dead_letters", lambda _kafka, _name: made.dead_letters)
+    monkeypatch.setattr(verify, "read_generations", lambda _kafka: Generations())
     return made
 
 
