@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from bridge.wire.errors import BrokerUnreachableError
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 20.0
 # A 400 KB item with both images as JSON, base64 and escapes included, and room to spare.
@@ -34,6 +35,9 @@ SETTLING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
 SETTLE_TIMEOUT_S = 5.0
@@ -130,16 +134,18 @@ def log_bounds(
     Raises:
         BrokerUnreachableError: no answer within `timeout_s`.
     """
-    try:
-        found = consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=timeout_s, cached=False
+    where = f"{topic} partition {partition}"
+
+    def ask() -> tuple[int, int] | None:
+        place = TopicPartition(topic, partition)
+        answer: tuple[int, int] | None = consumer.get_watermark_offsets(
+            place, timeout=timeout_s, cached=False
         )
-    except KafkaException as error:
-        raise unreachable(error, f"{topic} partition {partition}") from error
+        return answer
+
+    found = _settled(ask, where, timeout_s)
     if found is None:
-        raise BrokerUnreachableError(
-            "no answer about the log's bounds", where=f"{topic} partition {partition}"
-        )
+        raise BrokerUnreachableError("no answer about the log's bounds", where=where)
     return LogBounds(*found)
 
 
@@ -166,17 +172,27 @@ def written_bounds(
         )
         return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
 
-    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    starts = _settled(lambda: ask(OffsetSpec.earliest()), topic, SETTLE_TIMEOUT_S)
+    ends = _settled(lambda: ask(OffsetSpec.latest()), topic, SETTLE_TIMEOUT_S)
+    return {p: LogBounds(starts[p], ends[p]) for p in starts}
+
+
+def _settled(ask: Callable[[], T], where: str, timeout_s: float) -> T:
+    """What the broker answers once a topic just created, or a leader just elected, is settled.
+
+    Neither a consumer's nor the admin client's question about offsets is asked again by itself.
+
+    Raises:
+        BrokerUnreachableError: another failure, or not settled within `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
-            starts, ends = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
+            return ask()
         except KafkaException as error:
-            # The admin client, unlike a consumer, does not ask again by itself.
             if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
-                raise unreachable(error, topic) from error
+                raise unreachable(error, where) from error
             time.sleep(0.1)
-        else:
-            return {p: LogBounds(starts[p], ends[p]) for p in starts}
 
 
 def unreachable(error: KafkaException, where: str) -> BrokerUnreachableError:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from bridge.wire import kafka
 from bridge.wire.errors import BrokerUnreachableError
-from bridge.wire.kafka import LogBounds, written_bounds
+from bridge.wire.kafka import LogBounds, log_bounds, written_bounds
 
 
 class Admin:
@@ -37,7 +37,7 @@ def failing(code: int) -> KafkaException:
 
 def test_broker_that_is_not_the_leader_yet_is_asked_again() -> None:
     unsettled = failing(KafkaError.NOT_LEADER_FOR_PARTITION)
-    client = Admin(unsettled, 3, unsettled, 3, 9)
+    client = Admin(unsettled, 3, unsettled, 9)
     assert written_bounds(client, "t", [0]) == {0: LogBounds(3, 9)}
 
 
@@ -54,3 +54,38 @@ def test_other_failures_are_told_at_once() -> None:
     with pytest.raises(BrokerUnreachableError):
         written_bounds(client, "t", [0])
     assert client.asked == 1
+
+
+class Watermarks:
+    """A consumer that answers each question about a log's bounds with the next of `answers`."""
+
+    def __init__(self, *answers: tuple[int, int] | KafkaException | None) -> None:
+        self._answers = list(answers)
+
+    def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int] | None:
+        answer = self._answers.pop(0)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+
+def test_consumer_asks_again_while_a_new_topic_has_no_leader() -> None:
+    consumer = Watermarks(
+        failing(KafkaError.NOT_LEADER_FOR_PARTITION),
+        failing(KafkaError.UNKNOWN_TOPIC_OR_PART),
+        failing(KafkaError.FENCED_LEADER_EPOCH),
+        (3, 9),
+    )
+    assert log_bounds(consumer, "t", 0) == LogBounds(3, 9)
+
+
+def test_consumer_does_not_ask_again_for_ever() -> None:
+    unsettled = failing(KafkaError.LEADER_NOT_AVAILABLE)
+    with pytest.raises(BrokerUnreachableError, match="t partition 4"):
+        log_bounds(Watermarks(*[unsettled] * 100), "t", 4, timeout_s=0.15)
+
+
+@pytest.mark.parametrize("answer", [None, failing(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
+def test_consumer_tells_other_failures_at_once(answer: KafkaException | None) -> None:
+    with pytest.raises(BrokerUnreachableError, match="t partition 0"):
+        log_bounds(Watermarks(answer), "t", 0)
