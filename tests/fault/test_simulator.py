@@ -32,7 +32,7 @@ def run(seed: int, *, trims: bool, prunes: bool = False, races: bool = False) ->
         check(simulation)
     except Exception as error:
         error.add_note(
-            f"replay with TAILRACE_SEED={seed} (trims={trims}, prunes={prunes}, races={races}): "
+            f"replay with PRODUCT_SEED={seed} (trims={trims}, prunes={prunes}, races={races}): "
             f"{simulation.steps}"
         )
         raise
@@ -121,8 +121,8 @@ def nothing_stays_below_a_scan(
 
 
 def seeds(group: int, size: int) -> list[int]:
-    """The seeds of one group; TAILRACE_SEED alone, in every group, where it is set."""
-    chosen = os.environ.get("TAILRACE_SEED")
+    """The seeds of one group; PRODUCT_SEED alone, in every group, where it is set."""
+    chosen = os.environ.get("PRODUCT_SEED")
     return [int(chosen)] if chosen else list(range(group * size, (group + 1) * size))
 
 

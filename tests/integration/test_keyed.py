@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 TOTALS = Path(processors.examples.status_totals.__file__)
 TIMEOUT_S = 90.0
-SEED = int(os.environ.get("TAILRACE_SEED", "20261124"))
+SEED = int(os.environ.get("PRODUCT_SEED", "20261124"))
 STATUSES = ["open", "paid", "sent", "done"]
 
 

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 TIMEOUT_S = 90.0
 Rows = dict[int, list[Message]]
-SEED = int(os.environ.get("TAILRACE_SEED", "20261123"))
+SEED = int(os.environ.get("PRODUCT_SEED", "20261123"))
 
 
 @pytest.fixture

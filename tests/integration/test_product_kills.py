@@ -15,12 +15,12 @@ from tests.product.pipeline import STAGES
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(600)]
 SMALL = pytest.param(6, 600, marks=pytest.mark.small)
-SEED = int(os.environ.get("TAILRACE_SEED", random.randrange(10**6)))
+SEED = int(os.environ.get("PRODUCT_SEED", random.randrange(10**6)))
 
 
 def under_kills(made, *, kills: int, writes: int, wipe_state: bool) -> None:
     """Write while stages are killed, at least `kills` times in all, each restarted at once."""
-    print(f"replay with TAILRACE_SEED={SEED}")
+    print(f"replay with PRODUCT_SEED={SEED}")
     chance = random.Random(SEED)
     every = max(1, writes // 25 // kills)
     done = 0
