@@ -65,7 +65,7 @@ class ApplicationSettings:
     `member` is the fixed name its transactional id and static member id come from. `place` gives
     the offset each newly assigned partition goes on from; `await_decided` returns when no
     transaction is open in a changelog partition. `read` is told when each message was appended,
-    `beat` at every turn of the loop whether messages wait.
+    `beat` at every turn of the loop whether messages wait. While `resting`, nothing is read.
     """
 
     kafka: KafkaConfig
@@ -78,6 +78,7 @@ class ApplicationSettings:
     failpoint: Failpoint
     read: Callable[[int], None]
     beat: Callable[[bool], None]
+    resting: Callable[[], bool] = lambda: False
     pulse: Pulse = field(default_factory=Pulse)
 
 
@@ -90,7 +91,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         self._starts: dict[tuple[str, int], int] = {}
         self._passed: dict[tuple[str, int], int] = {}
         self._idle_check_at = 0.0
-        self._behind = False
+        self._behind = self._rested = False
         self._handlers: dict[str, tuple[Handler, StoresOfPartition]] = {}
         self._turn_s = min(_TURN_S, settings.commit_interval_s)
         self._batches = Batches(
@@ -258,6 +259,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         leaves the run it came from out; Quix then drops the checkpoint whole.
         """
         self._producer.poll(0)
+        self._rest()
         if self._batches.empty:
             self._batches.collect()
         consumed = not self._batches.empty
@@ -275,6 +277,18 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             self._idle_check_at = now + self._settings.commit_interval_s
             self._pass_markers()
         self._settings.beat(self._behind or consumed)
+
+    def _rest(self) -> None:
+        """Read nothing while that is asked for, at every turn: partitions come and are resumed.
+
+        The consumer goes on being polled, so the member keeps its partitions.
+        """
+        resting = self._settings.resting()
+        if resting or self._rested:
+            data = self._topic_manager.non_changelog_topics
+            mine = [place for place in self._consumer.assignment() if place.topic in data]
+            (self._consumer.pause if resting else self._consumer.resume)(mine)
+        self._rested = resting
 
     def _process_run(self, until_s: float) -> None:
         topic, partition, messages = self._batches.next_run()

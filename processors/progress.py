@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 _STALLED_AFTER_S = 60.0
 RUNNING = "running"
+PAUSED = "paused"
 
 
 @dataclass(slots=True)
@@ -29,6 +30,6 @@ class Progress:
         """None when healthy, else one line with what stalls and for how long."""
         if self.phase.startswith("waiting"):
             return f"{self.phase} for {now_s - self.since_s:.0f} s"
-        if self.phase == RUNNING and now_s - self.beat_s > _STALLED_AFTER_S:
+        if self.phase in (RUNNING, PAUSED) and now_s - self.beat_s > _STALLED_AFTER_S:
             return f"no turn of the loop for {now_s - self.beat_s:.0f} s"
         return None

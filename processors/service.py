@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError, TailraceError
 from bridge.wire.kafka import KafkaConfig, unreachable
+from bridge.wire.pauses import PausesFollower, ensure_pauses
 from bridge.wire.schemas import read_schemas, register_schema
 from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
 from processors import metrics
@@ -30,7 +31,7 @@ from processors.compiled import compile_transform
 from processors.folder import StateFolder
 from processors.pipeline import Pipeline
 from processors.positions import Positions
-from processors.progress import RUNNING, Progress
+from processors.progress import PAUSED, RUNNING, Progress
 from processors.provision import (
     Inputs,
     create_outputs,
@@ -116,6 +117,7 @@ class Processor:
         self._application: ProcessorApplication | None = None
         self._cut_off = False
         self._notes: Notes = {}
+        self._pauses = PausesFollower(config.kafka)
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
@@ -133,6 +135,10 @@ class Processor:
         Raises:
             TailraceError: why it can't go on; `retryable` where the next process can.
         """
+        with contextlib.closing(self._pauses):
+            self._run_again_and_again(stop)
+
+    def _run_again_and_again(self, stop: threading.Event) -> None:
         wait_s = _AGAIN_FIRST_S
         while True:
             begun_at = time.monotonic()
@@ -158,6 +164,8 @@ class Processor:
             return
         config, client = self._config, admin(self._config.kafka)
         ensure_transforms(client, self._names, config.replication)
+        ensure_pauses(config.kafka, config.replication)
+        self._pauses.paused("transform", self.compiled.name)  # known before anything is read
         generation = check_revision(
             config.kafka, self._declared, accept_change=config.accept_change
         )
@@ -251,6 +259,7 @@ class Processor:
             failpoint=self._failpoint,
             read=self._read,
             beat=self._beat,
+            resting=lambda: self._paused_at() is not None,
         )
 
     def _place(self, inputs: Inputs, topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
@@ -282,10 +291,18 @@ class Processor:
         if appended_ms > 0:
             self._lag.set(max(0.0, time.time() - appended_ms / 1000))
 
+    def _paused_at(self) -> int | None:
+        pause = self._pauses.paused("transform", self.compiled.name)
+        return pause.at_s if pause is not None else None
+
     def _beat(self, behind: bool) -> None:
-        if not behind:
+        now, paused_at = time.monotonic(), self._paused_at()
+        if paused_at is not None:
+            self._lag.set(max(0.0, time.time() - paused_at))  # what came since is not looked at
+        elif not behind:
             self._lag.set(0)
-        self._progress.beat(time.monotonic())
+        self._progress.enter(RUNNING if paused_at is None else PAUSED, now)
+        self._progress.beat(now)
 
 
 def _unscanned(transform: Transform) -> frozenset[str]:

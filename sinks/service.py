@@ -15,6 +15,7 @@ from bridge.wire.errors import ConfigurationError
 from bridge.wire.generations import GenerationsFollower
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.leases import Lease, bucket_of
+from bridge.wire.pauses import PausesFollower, pauses_spec
 from bridge.wire.topics import (
     DEFAULT_BUCKETS,
     DEFAULT_RETENTION_MS,
@@ -94,6 +95,7 @@ class Sink:
         self._lease: Lease | None = None
         self._ending = False
         self._follower = GenerationsFollower(config.kafka)
+        self._pauses = PausesFollower(config.kafka)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then commit what is in hand and leave the group.
@@ -120,6 +122,7 @@ class Sink:
             self._lease.stop(REVOKE_TIMEOUT_S)
             self._end(self._workers_now())
             self._follower.close()
+            self._pauses.close()
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
@@ -158,7 +161,8 @@ class Sink:
         schemas = TopicSpec(
             name=self._names.schemas, partitions=1, replication=config.replication, compacted=True
         )
-        return ensure_topics(admin(config.kafka), [leases, schemas])[leases.name]
+        pauses = pauses_spec(config.kafka, config.replication)
+        return ensure_topics(admin(config.kafka), [leases, schemas, pauses])[leases.name]
 
     def _dead_letter_spec(self, topic: str) -> TopicSpec:
         return TopicSpec(
@@ -186,7 +190,12 @@ class Sink:
         if before is not None:  # of a lost assignment; its table would turn it away anyway
             self._end([before])
         bucket = bucket_of(self._buckets, target.dataset.id)
-        worker = DatasetWorker(opener, still_ours=self._holds(bucket), fenced=self._rejoin)
+        worker = DatasetWorker(
+            opener,
+            still_ours=self._holds(bucket),
+            fenced=self._rejoin,
+            resting=lambda: self._pauses.paused("dataset", target.dataset.id) is not None,
+        )
         with self._lock:
             self._workers[target.dataset.id] = worker
         worker.start()

@@ -32,6 +32,7 @@ BACKOFF_MAX_S = 10.0
 LEVEL_S = 15.0
 # Shorter hiccups are not worth an alarm.
 STALL_S = 10.0
+REST_LOOK_S = 0.5
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class DatasetWorker:
         opener: begins sessions.
         still_ours: whether the lease says that the dataset's bucket is ours.
         fenced: called when another owner was found in the table.
+        resting: whether a person paused the dataset; then it has no session, and reads nothing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DatasetWorker:
         *,
         still_ours: Callable[[], bool],
         fenced: Callable[[], None],
+        resting: Callable[[], bool] = lambda: False,
     ) -> None:
         self.dataset = opener.label
         self.failure: TailraceError | None = None
@@ -74,6 +77,7 @@ class DatasetWorker:
         self._failpoint = opener.failpoint
         self._still_ours = still_ours
         self._fenced = fenced
+        self._resting = resting
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink-{self.dataset}", daemon=True)
         self._phase = "starting"
@@ -132,7 +136,12 @@ class DatasetWorker:
 
         def builder(generation: int) -> DatasetWorker:
             hidden = replace(opener, building=generation)
-            return DatasetWorker(hidden, still_ours=self._still_ours, fenced=lambda: None)
+            return DatasetWorker(
+                hidden,
+                still_ours=self._still_ours,
+                fenced=lambda: None,
+                resting=self._resting,
+            )
 
         return Rebuilding(
             opener.kafka,
@@ -188,7 +197,9 @@ class DatasetWorker:
         return True
 
     def _one_session(self) -> bool:
-        """Whether another one is to follow: the table has changed over."""
+        """Whether another one is to follow: the table has changed over, or is to rest."""
+        if not self._rest():
+            return False
         self._phase = "waiting"
         session = self._opener.open(self._stop, self._note)
         if session is None:
@@ -204,6 +215,9 @@ class DatasetWorker:
                 self._until_done(session.writer.seal_what_is_due)
                 if self._stop.is_set():
                     break
+                if self._resting():
+                    session.intake.recorded(session.writer.ledger.offsets)
+                    return True
                 self._step(session, caretaker)
                 if self._changed_over(session):
                     return True
@@ -212,6 +226,14 @@ class DatasetWorker:
             self._session = None
             session.close()
         return False
+
+    def _rest(self) -> bool:
+        """Wait while the dataset is paused; whether it is still ours to go on with."""
+        while self._resting():
+            self._phase, self._trouble = "paused", None
+            if self._stop.wait(REST_LOOK_S) or not self._still_ours():
+                return False
+        return True
 
     def _changed_over(self, session: Session) -> bool:
         """Whether the table is at another generation now than the session."""

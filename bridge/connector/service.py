@@ -30,6 +30,7 @@ from bridge.source import DynamoDBSource
 from bridge.wire.errors import ConfigurationError
 from bridge.wire.found import read_found_tables
 from bridge.wire.kafka import KafkaConfig
+from bridge.wire.pauses import pauses_spec
 from bridge.wire.topics import (
     DEFAULT_BUCKETS,
     DEFAULT_PARTITIONS,
@@ -251,7 +252,9 @@ class Connector:
             retention_ms=config.retention_ms,
             exact=False,
         )
-        found = ensure_topics(admin(config.kafka), [checkpoints, dead_letters, *changes.values()])
+        pauses = pauses_spec(config.kafka, config.replication)
+        specs = [checkpoints, dead_letters, pauses, *changes.values()]
+        found = ensure_topics(admin(config.kafka), specs)
         return {table: found[spec.name] for table, spec in changes.items()}
 
     def _make_feeds(

@@ -53,6 +53,7 @@ class TableStatus:
 
     `feed` is what is read: `items and changes`, `changes only`, `items only`, or `not begun`.
     `lag_s` and `hours_to_trim` are of the shards this worker reads; None where no stream is read.
+    `paused_at_s` is since when a person lets it rest, seconds since 1970.
     """
 
     table: str
@@ -65,6 +66,7 @@ class TableStatus:
     hours_to_trim: float | None = None
     snapshot: SnapshotProgress | None = None
     sealed: bool = False
+    paused_at_s: float | None = None
     gaps: tuple[GapStatus, ...] = ()
 
 
@@ -73,12 +75,13 @@ def table_status(view: CheckpointView, feed: Feed, now_s: float) -> TableStatus:
     name = feed.table
     generation = view.generations.get(name)
     if generation is None:
-        return TableStatus(table=name, feed="not begun")
+        return TableStatus(table=name, feed="not begun", paused_at_s=feed.paused_at_s)
     counts = {"open": 0, "waiting": 0, "done": 0}
     for known in shard_views(view, name, generation.arn):
         state = shard_state(view, known, generation.epoch)
         counts[_SHOWN.get(state, "waiting")] += 1
-    lag_s = max(0.0, feed.lag_s(now_s)) if generation.reads_stream else None
+    rested_s = 0.0 if feed.paused_at_s is None else now_s - feed.paused_at_s
+    lag_s = max(rested_s, feed.lag_s(now_s), 0.0) if generation.reads_stream else None
     segments = view.segments[name, generation.epoch].values() if generation.segments else ()
     return TableStatus(
         table=name,
@@ -91,6 +94,7 @@ def table_status(view: CheckpointView, feed: Feed, now_s: float) -> TableStatus:
         hours_to_trim=None if lag_s is None else RETENTION_HOURS - lag_s / 3600,
         snapshot=snapshot_progress(generation, segments, feed.items_expected, now_s),
         sealed=view.sealed.get(name, 0) >= generation.epoch,
+        paused_at_s=feed.paused_at_s,
         gaps=tuple(map(_gap_status, view.active_gaps(name))),
     )
 

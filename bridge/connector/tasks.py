@@ -37,6 +37,7 @@ class Feed:
 
     `arn`, `epoch`, `scans` and `halted` follow the committed generation; `failing_since`
     (monotonic) and `problem` tell of AWS, None while it answers. `items_expected` is AWS's figure.
+    `paused_at_s`: since when a person lets it rest, seconds since 1970.
     """
 
     table: str
@@ -45,6 +46,7 @@ class Feed:
     arn: str = ""
     epoch: int = 0
     halted: bool = False
+    paused_at_s: float | None = None
     scans: bool = False
     failing_since: float | None = None
     problem: str = ""
@@ -54,6 +56,11 @@ class Feed:
 
     def __post_init__(self) -> None:
         self.hash_key = HashKey(self.key_names[0])
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is asked of AWS, for a gap or because a person said so."""
+        return self.halted or self.paused_at_s is not None
 
     def failed(self, failure: Failure, failures: int) -> None:
         """Note a failed call; throttles are counted, a repeated one is logged."""
@@ -96,7 +103,7 @@ class ShardTask:
         if self._bucket.closed or self._feed.arn != self._arn:
             self._feed.lags.pop(self._shard, None)
             return None
-        if self._feed.halted:
+        if self._feed.rests:
             return _HALTED_POLL_S
         self._reader.renew(self._bucket.composer.epochs[self._arn])
         try:
@@ -174,7 +181,7 @@ class SegmentTask:
         if self._bucket.closed or self._feed.epoch != self._reader.generation.epoch:
             self.over = True
             return None
-        if self._feed.halted:
+        if self._feed.rests:
             return _HALTED_POLL_S
         wait_s = self._reader.wait_s(time.monotonic())
         if wait_s:

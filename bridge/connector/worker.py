@@ -32,6 +32,7 @@ from bridge.connector.plan import (
 )
 from bridge.connector.pruning import aged_shards, forget_progress
 from bridge.connector.reader import ShardReader
+from bridge.connector.rests import Rests
 from bridge.connector.segment import SegmentReader
 from bridge.connector.shards import childless_ends, unlisted_parents
 from bridge.connector.status import TableStatus, show_table, table_status
@@ -116,6 +117,7 @@ class Worker:
             streamless=frozenset(n for n, p in policies.items() if not p.reads_stream),
         )
         self._tail = Tail(config.kafka, self._names.checkpoints, config.buckets)
+        self._rests = Rests(config.kafka)
         self.lease = Lease(
             config.kafka,
             topic=self._names.checkpoints,
@@ -203,6 +205,7 @@ class Worker:
             self._pool.stop()
             self.surveyor.stop()
             self._tail.close()
+            self._rests.close()
 
     def _turn(self) -> None:
         self.lease.check()
@@ -287,6 +290,7 @@ class Worker:
                 feed.arn, feed.epoch = generation.arn, generation.epoch
                 feed.scans = generation.segments > 0
             feed.halted = halted(self.view, name)
+            self._rests.apply(feed)
             backlogs = {number: bucket.backlog for number, bucket in self.ready.items()}
             owned = usable(self.view, name, backlogs)
             for action in plan_table(self.view, name, owned, self._config.buckets):

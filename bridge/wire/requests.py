@@ -69,9 +69,9 @@ def request_backfill(
 
 
 def write_record(
-    kafka: KafkaConfig, topic: str, key: bytes, value: bytes, *, partition: int
+    kafka: KafkaConfig, topic: str, key: bytes, value: bytes | None, *, partition: int
 ) -> None:
-    """Write one record of an internal topic, acknowledged on return.
+    """Write one record of an internal topic, acknowledged on return; None deletes the key.
 
     Raises:
         BrokerUnreachableError: Kafka did not acknowledge it in time.

@@ -62,6 +62,11 @@ class TopicNames:
         return f"{self.namespace}._transforms"
 
     @property
+    def pauses(self) -> str:
+        """What a person told to rest; compacted."""
+        return f"{self.namespace}._pauses"
+
+    @property
     def letters(self) -> str:
         """What became of dead letters: replayed or dropped; compacted."""
         return f"{self.namespace}._letters"

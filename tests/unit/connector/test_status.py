@@ -167,3 +167,9 @@ def test_the_status_is_served_as_json() -> None:
         observatory.close()
     assert found["table"] == TABLE
     assert found["gaps"][0]["shard"] == "s"
+
+
+def test_a_table_that_rests_says_so_and_counts_the_hours_to_trim_from_then_on() -> None:
+    found = status(GENERATION, shard("s"), paused_at_s=NOW_S - 7200)
+    assert (found.paused_at_s, found.lag_s, found.hours_to_trim) == (NOW_S - 7200, 7200.0, 22.0)
+    assert status(GENERATION).paused_at_s is None

@@ -1,0 +1,45 @@
+"""The commands for a bad night, as the command line declares them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bridge.control.command import command_settings
+
+app = typer.Typer()
+
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="[KIND:]NAME…", help="table:NAME, transform:NAME or dataset:NAME."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+@app.command(epilog="Example: tailrace pause dataset:processed_orders")
+def pause(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[[KIND:]NAME]…",
+            help="table:NAME, transform:NAME or dataset:NAME; none says what is paused.",
+        ),
+    ] = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a table, transform or dataset rest until it is resumed, also across restarts."""
+    from bridge.control.pause import run_pause
+
+    run_pause(command_settings("pause"), names or (), dry_run=dry_run, as_json=as_json)
+
+
+@app.command(epilog="Example: tailrace resume dataset:processed_orders")
+def resume(names: Names, *, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Let what was paused go on where it stood."""
+    from bridge.control.pause import run_resume
+
+    run_resume(command_settings("resume"), names, dry_run=dry_run, as_json=as_json)
