@@ -135,10 +135,6 @@ class Processor:
         Raises:
             TailraceError: why it can't go on; `retryable` where the next process can.
         """
-        with contextlib.closing(self._pauses):
-            self._run_again_and_again(stop)
-
-    def _run_again_and_again(self, stop: threading.Event) -> None:
         wait_s = _AGAIN_FIRST_S
         while True:
             begun_at = time.monotonic()
@@ -185,6 +181,7 @@ class Processor:
         folder = StateFolder(base)
         with (
             contextlib.closing(folder),
+            contextlib.closing(self._pauses),
             _explained(f"transform {self.compiled.name}", self._remedy()),
         ):
             application = ProcessorApplication(self._settings(inputs, folder.path))
