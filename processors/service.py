@@ -70,6 +70,15 @@ _FENCED = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessorStatus:
+    """A transform as seen from outside."""
+
+    transform: str
+    phase: str
+    generation: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorConfig:
     """A processor.
@@ -126,6 +135,11 @@ class Processor:
             if silence is not None or self._application.recovering:
                 return silence
         return self._progress.problem(time.monotonic())
+
+    def status(self) -> tuple[ProcessorStatus]:
+        """How its one transform is doing."""
+        compiled = self.compiled
+        return (ProcessorStatus(compiled.name, self._progress.phase, compiled.generation),)
 
     def run(self, stop: threading.Event) -> None:
         """Process until `stop` is set; then the message in hand is finished and committed.

@@ -61,6 +61,14 @@ class TableView:
         return self._snapshot.version
 
     @property
+    def committed_s(self) -> float | None:
+        """When this version was committed, seconds since 1970; None where the log does not say."""
+        with lake_errors(self._snapshot.uri):
+            last: Mapping[str, Any] = next(iter(self._snapshot.delta.history(1)), {})
+        stamp_ms = last.get("timestamp")
+        return stamp_ms / 1000 if isinstance(stamp_ms, int | float) else None
+
+    @property
     def schema(self) -> pa.Schema:
         """All columns, `_event_time`, `_version` and `_key` among them."""
         return self._snapshot.schema

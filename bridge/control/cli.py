@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.control import dlq, night, schema_log
+from bridge.control import dlq, night, operate, schema_log
 from bridge.control.command import command_settings
 from bridge.wire.errors import TailraceError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(schema_log.app, name="schema")
+app.add_typer(operate.app)
 app.add_typer(night.app)
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]

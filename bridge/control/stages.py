@@ -13,15 +13,16 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bridge.control.failpoint import failpoint
 from bridge.control.found import Following, needs_finding
 from bridge.control.plan import Feed, Plan, load_plan
-from bridge.wire.errors import ConfigurationError
+from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
     from bridge.control.settings import Settings
+    from bridge.wire.reports import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ def run_stage(kind: str, target: str, settings: Settings) -> None:
         TailraceError: the stage can't start, or can't go on.
     """
     plan = load_plan(target)
-    with _stopping() as stop:
+    with _stopping() as stop, _reported(kind, plan, settings) as report_on:
         engine = _engine(kind, plan, settings)
         with _observed(engine, settings):
+            report_on(engine)
             logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
             engine.run(stop)
     logger.info("stage stopped", extra={"kind": kind})
@@ -163,6 +165,54 @@ def _stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _reported(
+    kind: str, plan: Plan, settings: Settings
+) -> Iterator[Callable[[Engine | None], None]]:
+    """Tell Kafka how this process is doing, and as its last word why it ends; see `reports`."""
+    from bridge.control.logs import Redactor
+    from bridge.wire.reports import Reporter, this_process
+
+    stage, redactor = cast("Stage", kind), Redactor(settings.secrets)
+    engine: Engine | None = None
+
+    def report_on(made: Engine | None) -> None:
+        nonlocal engine
+        engine = made
+
+    def problem() -> str | None:
+        found = "starting" if engine is None else engine.health()
+        return None if found is None else redactor.clean(found)
+
+    name, covers = _covered(kind, plan)
+    port = settings.metrics_port
+    metrics = f"{settings.metrics_host}:{port}" if port else None
+    kafka = settings.kafka_config()
+    reporter = Reporter(
+        kafka,
+        this_process(kafka, stage, name, covers, metrics),
+        problem,
+        lambda: tuple(getattr(engine, "status", tuple)()),
+        settings.replication,
+    )
+    with reporter:
+        try:
+            yield report_on
+        except BaseException as error:
+            known = isinstance(error, TailraceError)
+            reporter.stopped = redactor.clean(str(error) if known else type(error).__name__)
+            raise
+
+
+def _covered(kind: str, plan: Plan) -> tuple[str, tuple[str, ...]]:
+    """What a stage is called, and what it is there for."""
+    if kind == "connector":
+        return plan.path.name, tuple(source.table_name for source in plan.sources)
+    if kind == "sink":
+        return plan.path.name, tuple(feed.dataset.id for feed in plan.feeds)
+    return plan.only.name, (plan.only.name,)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,11 @@ class TopicNames:
         return f"{self.namespace}._pauses"
 
     @property
+    def reports(self) -> str:
+        """What each running process says of itself; compacted, kept for a day."""
+        return f"{self.namespace}._reports"
+
+    @property
     def letters(self) -> str:
         """What became of dead letters: replayed or dropped; compacted."""
         return f"{self.namespace}._letters"
