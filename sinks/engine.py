@@ -29,6 +29,7 @@ class Merged:
     upserted: int = 0
     deleted: int = 0
     appended: bool = False
+    files_rewritten: int = 0
 
 
 class MergeEngine(Protocol):
@@ -90,6 +91,7 @@ class DeltaMerge:
             committed=bool(done["num_target_files_added"] or done["num_target_files_removed"]),
             upserted=done["num_target_rows_inserted"] + done["num_target_rows_updated"],
             deleted=done["num_target_rows_deleted"],
+            files_rewritten=done["num_target_files_removed"],
         )
 
 

@@ -22,14 +22,13 @@ from bridge.wire.envelope import Sealed
 from bridge.wire.errors import BrokerUnreachableError
 from bridge.wire.kafka import KafkaConfig, append_time_ms, unreachable
 from bridge.wire.topics import TopicNames
-from sinks.controller import BatchController, Close, Pending
+from sinks.controller import BatchController, Close, Pause, Pending
+from sinks.memory import Memory
 from sinks.rows import Batch, Row, Unfit, decode, place_of
 from sinks.schemas import SchemaBook
 
 logger = logging.getLogger(__name__)
 
-# What librdkafka may hold beside the open batch; one message of 4 MB must fit many times.
-PREFETCH_KBYTES = 32 * 1024
 IDLE_RECORD_S = 60.0
 _OVERHEAD_BYTES = 200
 
@@ -66,6 +65,7 @@ class Intake:
         start: offset to begin at, by partition.
         schemas: asked about every fingerprint before its row is taken.
         controller: closes batches.
+        memory: of the process.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class Intake:
         start: Mapping[int, int],
         schemas: SchemaBook,
         controller: BatchController,
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._topic = topic
         self._schemas = schemas
         self._controller = controller
@@ -88,7 +90,7 @@ class Intake:
         self._recorded_at_s = time.monotonic()
         settings = kafka.consumer(
             group=TopicNames(kafka.namespace).group(f"sink.{dataset}"),
-            queued_max_messages_kbytes=PREFETCH_KBYTES,
+            queued_max_messages_kbytes=memory.prefetch_bytes // 1024,
             # A merge may take minutes; this consumer is no member of any group.
             max_poll_interval_ms=24 * 3600 * 1000,
         )
@@ -128,16 +130,29 @@ class Intake:
         """
         batch = _OpenBatch()
         while not stop.is_set():
-            age_s = time.monotonic() - batch.opened_at_s if batch.messages else 0.0
-            decision = self._controller.decide(Pending(batch.messages, batch.bytes, age_s))
+            decision = self._controller.decide(self._pending(batch))
             if isinstance(decision, Close):
                 return self._close(batch, decision.reason)
+            if isinstance(decision, Pause):
+                self._pause(decision.seconds, stop)
+                return None
             self._unblock()
             for message in self._consumer.consume(decision.rows, timeout=decision.timeout_s):
                 self._take(message, batch)
             if not batch.messages:
                 return self._idle()
         return self._close(batch, "stop") if batch.messages else None
+
+    @property
+    def backlog(self) -> int:
+        """Messages that wait in Kafka, as far as its client has heard."""
+        waiting = 0
+        for partition, position in self._next.items():
+            place = TopicPartition(self._topic, partition)
+            bounds = self._consumer.get_watermark_offsets(place, cached=True)
+            if bounds is not None and bounds[1] > position:
+                waiting += bounds[1] - position
+        return waiting
 
     def passed(self) -> Mapping[int, int]:
         """Where reading goes on, behind markers too; asked while nothing is in hand."""
@@ -153,6 +168,19 @@ class Intake:
                 self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
             logger.warning("offsets not shown to Kafka", extra={"cause": str(error)})
+
+    def _pending(self, batch: _OpenBatch) -> Pending:
+        age_s = time.monotonic() - batch.opened_at_s if batch.messages else 0.0
+        free = self._memory.free
+        return Pending(batch.messages, batch.bytes, age_s, self.backlog, free)
+
+    def _pause(self, seconds: float, stop: threading.Event) -> None:
+        """Read nothing, and let Kafka's client drop what it holds, until there may be memory."""
+        places = [TopicPartition(self._topic, p) for p in self._next if p not in self._blocked]
+        self._consumer.pause(places)
+        logger.info("no memory left, reading pauses", extra={"topic": self._topic})
+        stop.wait(seconds)
+        self._consumer.resume(places)
 
     def _take(self, message: Message, batch: _OpenBatch) -> None:
         error = message.error()

@@ -9,7 +9,7 @@ ROWS = Counter(
     "Rows by what became of them: upserted, deleted, stale, collapsed, floor, dead",
     ["dataset", "kind"],
 )
-COMMITS = Counter("tailrace_sink_commits", "Data commits, by why the batch was closed", ["dataset"])
+COMMITS = Counter("tailrace_sink_commits", "Data commits", ["dataset"])
 TABLE_VERSION = Gauge("tailrace_sink_table_version", "Version of the Delta table", ["dataset"])
 LAG_SECONDS = Gauge(
     "tailrace_sink_lag_seconds",
@@ -34,7 +34,29 @@ BATCH_ROWS = Histogram(
     "tailrace_sink_batch_rows",
     "Rows of a batch, by why it was closed",
     ["dataset", "reason"],
-    buckets=(1, 10, 100, 1_000, 10_000, 50_000, 200_000),
+    buckets=(1, 10, 100, 1_000, 10_000, 50_000, 200_000, 500_000),
+)
+BATCH_FULL_ROWS = Gauge(
+    "tailrace_sink_batch_full_rows", "Rows at which the controller closes a batch now", ["dataset"]
+)
+BATCH_INTERVAL_SECONDS = Gauge(
+    "tailrace_sink_batch_interval_seconds",
+    "Age at which it closes one while the dataset is caught up",
+    ["dataset"],
+)
+OVER_TARGET = Gauge(
+    "tailrace_sink_over_target",
+    "1 while a single commit takes longer than the freshness target, by cause: rewrite, storage "
+    "or rows",
+    ["dataset", "cause"],
+)
+LAG_ROWS = Gauge(
+    "tailrace_sink_lag_records",
+    "Records of the rows topic that are not in a batch yet",
+    ["dataset"],
+)
+WAITED_SECONDS = Counter(
+    "tailrace_sink_memory_wait_seconds", "Seconds commits waited for memory", ["dataset"]
 )
 TABLE_FILES = Gauge("tailrace_sink_table_files", "Live files of the table", ["dataset"])
 TABLE_BYTES = Gauge("tailrace_sink_table_bytes", "Bytes of the live files", ["dataset"])

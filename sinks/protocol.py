@@ -69,7 +69,8 @@ class PositionsMovedError(FencedError):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of a batch, in rows; `version` is the table's version after it."""
+    """What became of a batch, in rows; `version` is the table's version after it, and
+    `files_rewritten` how many files lost rows to new ones."""
 
     version: int
     upserted: int = 0
@@ -78,6 +79,7 @@ class Committed:
     collapsed: int = 0
     below_floor: int = 0
     dead_lettered: int = 0
+    files_rewritten: int = 0
 
 
 class TableWriter:
@@ -167,6 +169,7 @@ class TableWriter:
             collapsed=plan.collapsed,
             below_floor=plan.below_floor,
             dead_lettered=len(self._set_aside),
+            files_rewritten=merged.files_rewritten,
         )
         self._set_aside.clear()
         return done

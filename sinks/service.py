@@ -25,10 +25,11 @@ from bridge.wire.topics import (
     ensure_topics,
 )
 from sinks import failpoints
-from sinks.controller import BatchController, FixedBounds
+from sinks.controller import ROWS_MAX, AdaptiveBatches, BatchController
 from sinks.dataset import Target
 from sinks.engine import DeltaMerge, MergeEngine
 from sinks.failpoints import Failpoint
+from sinks.memory import DEFAULT_CEILING, Memory
 from sinks.session import SessionOpener
 from sinks.table import lake_storage_options
 from sinks.worker import DatasetWorker, WorkerStatus
@@ -48,9 +49,9 @@ class SinkConfig:
         targets: the datasets, each with the tables that feed it.
         lake: base URI of the tables: a local path or `s3://bucket/prefix`.
         storage_options: as delta-rs takes them (`AWS_ENDPOINT_URL`, …); never logged.
-        freshness_s: a row is committed at latest this long after it was read, plus the merge.
-        batch_rows_max: messages of one batch.
-        batch_bytes_max: bytes of messages of one batch; bounds the memory of a dataset.
+        freshness_s: the target: seconds from a row's arrival in Kafka to its commit.
+        memory_bytes: what the process may take; batches and commits are kept small enough for it.
+        batch_rows_max: messages of one batch, whatever the controller learned.
         buckets: how far datasets can spread over processes; fixed once `_leases` exists.
         replication: of topics that are created here, -1 for the broker's default.
         retention_ms: of a dead-letter topic that is created here.
@@ -61,9 +62,9 @@ class SinkConfig:
     targets: tuple[Target, ...]
     lake: str
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    freshness_s: float = 1.0
-    batch_rows_max: int = 50_000
-    batch_bytes_max: int = 64 * 1024 * 1024
+    freshness_s: float = 5.0
+    memory_bytes: int = DEFAULT_CEILING
+    batch_rows_max: int = ROWS_MAX
     buckets: int = DEFAULT_BUCKETS
     replication: int = -1
     retention_ms: int = DEFAULT_RETENTION_MS
@@ -89,6 +90,7 @@ class Sink:
         self._config = config
         self._names = TopicNames(config.kafka.namespace)
         self._engine: MergeEngine = DeltaMerge()
+        self._memory = Memory(config.memory_bytes, len(config.targets))
         self._workers: dict[str, DatasetWorker] = {}
         self._lock = threading.Lock()
         self._buckets = config.buckets
@@ -182,6 +184,7 @@ class Sink:
             storage_options=lake_storage_options(config.lake, config.storage_options),
             engine=self._engine,
             new_controller=self._controller,
+            memory=self._memory,
             follower=self._follower,
             dead_letter_spec=self._dead_letter_spec,
             failpoint=config.failpoint,
@@ -201,11 +204,10 @@ class Sink:
         worker.start()
 
     def _controller(self) -> BatchController:
-        config = self._config
-        return FixedBounds(
-            rows_max=config.batch_rows_max,
-            bytes_max=config.batch_bytes_max,
-            freshness_s=config.freshness_s,
+        return AdaptiveBatches(
+            freshness_s=self._config.freshness_s,
+            memory_bytes=self._memory.batch_bytes,
+            rows_max=self._config.batch_rows_max,
         )
 
     def _holds(self, bucket: int) -> Callable[[], bool]:

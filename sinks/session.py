@@ -18,7 +18,7 @@ from bridge.wire.kafka import KafkaConfig, written_bounds
 from bridge.wire.namespace import NamespaceState, read_namespace
 from bridge.wire.topics import TopicNames, TopicSpec, admin, existing_topics
 from sinks import failpoints, metrics
-from sinks.controller import BatchController
+from sinks.controller import SLOW_CAUSES, BatchController
 from sinks.dataset import Target
 from sinks.deadletters import DeadLetterWriter
 from sinks.engine import MergeEngine
@@ -26,6 +26,7 @@ from sinks.failpoints import Failpoint
 from sinks.intake import Intake
 from sinks.ledger import LOADING, LedgerNames
 from sinks.maintenance import Caretaker
+from sinks.memory import Memory
 from sinks.protocol import Committed, PositionsMovedError, TableWriter
 from sinks.rebuilding import sweep
 from sinks.rows import Batch
@@ -92,10 +93,21 @@ class Session:
         metrics.COMMITS.labels(self.dataset).inc()
         metrics.MERGE_SECONDS.labels(self.dataset).observe(seconds)
         metrics.BATCH_ROWS.labels(self.dataset, batch.reason).observe(len(batch.rows))
+        self.show_controller()
         if batch.oldest_ms is not None:
             lag_s = max(time.time() - batch.oldest_ms / 1000, 0.0)
             metrics.LAG_SECONDS.labels(self.dataset).set(lag_s)
         self.show()
+
+    def show_controller(self) -> None:
+        """Gauges of what the controller decides, and how much waits for it."""
+        metrics.BATCH_FULL_ROWS.labels(self.dataset).set(self.controller.rows_full)
+        metrics.BATCH_INTERVAL_SECONDS.labels(self.dataset).set(self.controller.interval_s)
+        metrics.LAG_ROWS.labels(self.dataset).set(self.intake.backlog)
+        slow = self.controller.slow
+        for cause in SLOW_CAUSES:
+            is_it = slow is not None and slow.cause == cause
+            metrics.OVER_TARGET.labels(self.dataset, cause).set(is_it)
 
     def tend_tombstones(self) -> None:
         """Purge tombstones nothing can come for any more, and keep their table small."""
@@ -120,6 +132,7 @@ class SessionOpener:
         storage_options: for delta-rs.
         engine: merges.
         new_controller: a fresh controller for each session.
+        memory: of the process.
         follower: knows the generations; see `bridge.wire.generations`.
         building: the generation that is filled in a hidden table; None: the dataset's own table, at
             whatever generation it is.
@@ -133,6 +146,7 @@ class SessionOpener:
     storage_options: Mapping[str, str]
     engine: MergeEngine
     new_controller: Callable[[], BatchController]
+    memory: Memory
     follower: GenerationsFollower
     dead_letter_spec: Callable[[str], TopicSpec]
     failpoint: Failpoint
@@ -170,6 +184,7 @@ class SessionOpener:
             start=start,
             schemas=schemas,
             controller=controller,
+            memory=self.memory,
         )
         return Session(
             dataset=self.label,

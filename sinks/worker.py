@@ -41,7 +41,8 @@ T = TypeVar("T")
 class WorkerStatus:
     """One dataset as seen from outside; `stalled` is None while all is well.
 
-    `building` is the generation that is being built beside the table, None if none is.
+    `building` is the generation that is being built beside the table, None if none is; `slow` says
+    why a single commit takes longer than the freshness target, None while none does.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class WorkerStatus:
     stalled: str | None
     generation: int = 1
     building: int | None = None
+    slow: str | None = None
 
 
 class DatasetWorker:
@@ -86,6 +88,7 @@ class DatasetWorker:
         self._backoff_s = BACKOFF_FIRST_S
         self._passed: Mapping[int, int] = {}
         self._lag_s = float("inf")
+        self._table_bytes = 0
         self._rebuilding = self._new_rebuilding() if opener.building is None else None
 
     def start(self) -> None:
@@ -112,6 +115,7 @@ class DatasetWorker:
             stalled=self._stalled(session),
             generation=session.generation if session else 1,
             building=self._rebuilding.number if self._rebuilding else None,
+            slow=session.controller.slow.reason if session and session.controller.slow else None,
         )
 
     @property
@@ -249,14 +253,23 @@ class DatasetWorker:
         batch = session.intake.fill(self._stop)
         if batch is None:
             metrics.LAG_SECONDS.labels(self.dataset).set(0)
+            metrics.LAG_ROWS.labels(self.dataset).set(session.intake.backlog)
             self._passed, self._lag_s = session.intake.passed(), 0.0
             return
-        started_s = time.monotonic()
-        done = self._commit(session, batch)
+        asked_s = time.monotonic()
+        memory = self._opener.memory
+        wanted = memory.expected(batch.bytes, self._table_bytes)
+        with memory.reserved(wanted, lambda: not self._still_ours()) as ready:
+            if not ready:
+                return  # the next owner reads it again
+            started_s = time.monotonic()
+            metrics.WAITED_SECONDS.labels(self.dataset).inc(started_s - asked_s)
+            done = self._commit(session, batch)
         if done is None:
             return
         seconds = time.monotonic() - started_s
-        session.controller.committed(CommitReport(len(batch.rows), batch.bytes, seconds))
+        report = CommitReport(len(batch.rows), batch.bytes, seconds, done.files_rewritten)
+        session.controller.committed(report)
         session.count(batch, done, seconds)
         self._failpoint(failpoints.BEFORE_OFFSETS)
         session.intake.recorded(session.writer.ledger.offsets)
@@ -306,6 +319,7 @@ class DatasetWorker:
         if facts is not None:
             metrics.TABLE_FILES.labels(self.dataset).set(facts.files)
             metrics.TABLE_BYTES.labels(self.dataset).set(facts.bytes)
+            self._table_bytes = facts.bytes
             session.tend_tombstones()
 
     def _note(self, cause: str) -> None:

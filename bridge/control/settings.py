@@ -92,8 +92,13 @@ class Settings(BaseSettings):
         description="how long new data topics keep messages",
     )
     freshness_s: float = Field(
-        1.0, ge=0.1, le=600, description="seconds a stage collects before it commits"
+        5.0,
+        ge=0.1,
+        le=600,
+        description="the target: seconds from a row's arrival in Kafka to its commit in the table; "
+        "connector and processor collect for a fifth of it",
     )
+    memory_gb: float = Field(2.0, ge=0.5, le=1_000, description="memory a sink process may take")
     metrics_port: int = Field(
         0, ge=0, le=65_535, description="port of `/metrics` and `/healthz`; 0 turns them off"
     )
@@ -161,6 +166,16 @@ class Settings(BaseSettings):
     def retention_ms(self) -> int:
         """Retention of new data topics in milliseconds."""
         return int(self.retention_hours * _MS_PER_HOUR)
+
+    @property
+    def collect_s(self) -> float:
+        """How long connector and processor collect before they commit, in seconds."""
+        return max(self.freshness_s / 5, 0.1)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory a sink process may take."""
+        return int(self.memory_gb * 1024**3)
 
     @property
     def secrets(self) -> frozenset[str]:

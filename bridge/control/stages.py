@@ -71,7 +71,7 @@ def _connector(plan: Plan, settings: Settings) -> Engine:
         buckets=settings.buckets,
         replication=settings.replication,
         retention_ms=settings.retention_ms,
-        transaction_interval_s=settings.freshness_s,
+        transaction_interval_s=settings.collect_s,
     )
     engine: Engine = service.Connector(config, failpoint=failpoint(settings.fail))
     return engine
@@ -84,7 +84,7 @@ def _processor(plan: Plan, settings: Settings) -> Engine:
         kafka=kafka,
         transform=transform,
         state_dir=settings.state_dir,
-        commit_interval_s=settings.freshness_s,
+        commit_interval_s=settings.collect_s,
         replication=settings.replication,
         retention_ms=settings.retention_ms,
         accept_change=settings.accept_change,
@@ -103,6 +103,7 @@ def _sink(plan: Plan, settings: Settings) -> Engine:
         lake=lake,
         storage_options=settings.storage_options(),
         freshness_s=settings.freshness_s,
+        memory_bytes=settings.memory_bytes,
         buckets=settings.buckets,
         replication=settings.replication,
         retention_ms=settings.retention_ms,
