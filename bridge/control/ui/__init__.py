@@ -1,0 +1,1 @@
+"""`tailrace ui`: a page to watch a running pipeline; it reads, and changes nothing."""
