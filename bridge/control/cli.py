@@ -17,6 +17,7 @@ import typer
 
 from bridge.control import dlq, night, operate, schema_log
 from bridge.control.command import command_settings
+from bridge.control.ui import cli as page
 from bridge.wire.errors import TailraceError
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(schema_log.app, name="schema")
 app.add_typer(operate.app)
 app.add_typer(night.app)
+app.add_typer(page.app)
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -50,7 +52,7 @@ def demo(
     seconds: Annotated[
         float, typer.Option(min=2, max=3600, help="Length of the live phase.")
     ] = 20.0,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines, no page.")] = False,
     as_json: AsJson = False,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Folder to use; a fresh one by default.")
@@ -64,6 +66,7 @@ def demo(
             command_settings("demo"),
             seconds=seconds,
             plain=no_ui,
+            page=not no_ui,
             as_json=as_json,
             folder=directory,
         )
@@ -76,7 +79,7 @@ def dev(
     local_dynamodb: Annotated[
         bool, typer.Option("--local-dynamodb", help="Bring an embedded DynamoDB along.")
     ] = False,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines, no page.")] = False,
     directory: Annotated[
         Path, typer.Option("--dir", help="Broker data, state, logs and, by default, the lake.")
     ] = Path(".tailrace"),
@@ -85,7 +88,12 @@ def dev(
     from bridge.control.dev import run_dev
 
     run_dev(
-        command_settings("dev"), file, local_dynamodb=local_dynamodb, plain=no_ui, folder=directory
+        command_settings("dev"),
+        file,
+        local_dynamodb=local_dynamodb,
+        plain=no_ui,
+        page=not no_ui,
+        folder=directory,
     )
 
 

@@ -27,6 +27,7 @@ from bridge.control.screen import Event, Tone
 from bridge.control.show import Clock, LiveShow, PlainShow, Show, write_line
 from bridge.control.source_items import dynamodb_client
 from bridge.control.supervisor import Supervisor
+from bridge.control.ui.running import RunPage
 from bridge.control.workload import Shop, Writer, put_all
 from bridge.wire.errors import ConfigurationError, TailraceError
 
@@ -43,7 +44,13 @@ _VERIFY_TIMEOUT_S = 60.0
 
 
 def run_demo(
-    settings: Settings, *, seconds: float, plain: bool, as_json: bool, folder: Path | None
+    settings: Settings,
+    *,
+    seconds: float,
+    plain: bool,
+    page: bool,
+    as_json: bool,
+    folder: Path | None,
 ) -> bool:
     """Run it; whether the table equals the source.
 
@@ -53,7 +60,7 @@ def run_demo(
     plain = plain or as_json or not sys.stdout.isatty()
     with held(folder or fresh_folder("tailrace-demo-"), empty=True) as place:
         demo = Demo(settings, place, seconds)
-        verdict = demo.run(plain=plain)
+        verdict = demo.run(plain=plain, page=page)
         demo.tell(verdict, as_json=as_json)
     return verdict.clean
 
@@ -90,13 +97,18 @@ class Demo:
         self._screen = DemoScreen(self._plan, self._clock, seconds)
         self._shop = Shop(seed=7)
         self._show: Show = Show()
+        self._page = RunPage(settings, self._screen.screen, self._screen.journal, self.event)
         self._changes = 0
 
-    def run(self, *, plain: bool) -> Verdict:
+    def run(self, *, plain: bool, page: bool) -> Verdict:
         """Every phase, in order."""
         region = self._source.region or "us-west-2"
         self._show = self._new_show(plain)
-        with self._show, parts(self._settings, self._folder, region, self.event) as found:
+        with (
+            self._show,
+            self._page if page else contextlib.nullcontext(),
+            parts(self._settings, self._folder, region, self.event) as found,
+        ):
             self._settings = found.settings
             client = dynamodb_client(region)
             self._put_existing(client)
@@ -106,6 +118,7 @@ class Demo:
                 verdict = self._verify()
             self._screen.phase = Phase.DONE
             self._screen.verdict(verdict)
+            self._page.farewell(verdict.line(), clean=verdict.clean)
         return verdict
 
     def event(self, text: str, tone: Tone = "plain") -> None:
@@ -141,6 +154,8 @@ class Demo:
             supervisor.start()
             watch.start()
             self._screen.watch = watch
+            self._page.supervisor = supervisor
+            self._page.watch(found.settings, [target])
             self.event("connector, processor and sink started, one process each")
             yield supervisor, watch
         finally:

@@ -20,6 +20,7 @@ from bridge.control.screen import Event
 from bridge.control.show import Clock, LiveShow, PlainShow, Show, write_line
 from bridge.control.source_items import dynamodb_client
 from bridge.control.supervisor import Supervisor
+from bridge.control.ui.running import RunPage
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ _LINE_EVERY_S = 10.0
 
 
 def run_dev(
-    settings: Settings, target: str, *, local_dynamodb: bool, plain: bool, folder: Path
+    settings: Settings,
+    target: str,
+    *,
+    local_dynamodb: bool,
+    plain: bool,
+    page: bool,
+    folder: Path,
 ) -> None:
     """Run until interrupted.
 
@@ -43,7 +50,8 @@ def run_dev(
     plan = load_plan(target)
     plain = plain or not sys.stdout.isatty()
     with held(folder) as place:
-        Dev(settings, plan, target, place).run(local_dynamodb=local_dynamodb, plain=plain)
+        dev = Dev(settings, plan, target, place)
+        dev.run(local_dynamodb=local_dynamodb, plain=plain, page=page)
 
 
 class Dev:
@@ -64,8 +72,9 @@ class Dev:
         self._clock = Clock()
         self._screen = DevScreen(plan, self._clock, settings.lake or str(folder / "lake"))
         self._show: Show = Show()
+        self._page = RunPage(settings, self._screen.screen, self._screen.journal, self.event)
 
-    def run(self, *, local_dynamodb: bool, plain: bool) -> None:
+    def run(self, *, local_dynamodb: bool, plain: bool, page: bool) -> None:
         """Parts, tables, stages; then look after them until interrupted."""
         from bridge.control.cli import Interrupted
 
@@ -75,6 +84,7 @@ class Dev:
         with (
             contextlib.suppress(Interrupted),
             self._show,
+            self._page if page else contextlib.nullcontext(),
             parts(self._settings, self._folder, region, self.event) as found,
         ):
             if found.dynamodb is not None:
@@ -113,6 +123,9 @@ class Dev:
             supervisor.start()
             watch.start()
             self._screen.watch = watch
+            self._page.supervisor = supervisor
+            lake = found.settings.lake or str(self._folder / "lake")
+            self._page.watch(found.settings.model_copy(update={"lake": lake}), [self._target])
             names = ", ".join(spec.name for spec in specs)
             self.event(f"{names} started; logs in {self._folder / 'logs'}")
             while True:

@@ -121,6 +121,7 @@ class Collector:
                 before.partitions + 1,
                 before.records + log.end - log.start,
                 max((stamp for stamp in stamps if stamp is not None), default=None),
+                before.end + log.end,
             )
         return found
 

@@ -27,12 +27,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """A topic: how many offsets it holds (markers included), and when the newest was appended
-    (seconds since 1970, None for an empty topic)."""
+    """A topic: how many offsets it holds (markers included), when the newest was appended
+    (seconds since 1970, None for an empty topic), and the sum of its partitions' ends."""
 
     partitions: int
     records: int
     newest_s: float | None = None
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)

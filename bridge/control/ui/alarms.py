@@ -6,9 +6,11 @@ directly before and refuses now shows at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from bridge.control.ui.probing import address_of
 
 if TYPE_CHECKING:
     from bridge.control.status.model import Status, Worker
@@ -32,17 +34,21 @@ class Alarm:
 
 def alarms(
     status: Status,
-    refusing: Mapping[str, float] = {},  # noqa: B006 (never changed)
-    stages: Iterable[Mapping[str, str]] = (),
+    refusing: Mapping[str, float] = {},
+    stages: Iterable[Mapping[str, Any]] = (),
 ) -> list[Alarm]:
     """Everything that is wrong.
 
     Args:
         status: of the pipeline.
         refusing: by `host:port` of a process that answered before: for how many seconds it has not.
-        stages: `name` and `trouble` of processes of our own that are not running.
+        stages: `name` and `trouble` of processes of our own; those without trouble are passed over.
     """
-    found = [Alarm("bad", stage["name"], "down", stage["trouble"]) for stage in stages]
+    found = [
+        Alarm("bad", stage["name"], "down", stage["trouble"])
+        for stage in stages
+        if stage["trouble"]
+    ]
     named = {
         **{f"table {each.table}": each.verdict for each in status.tables},
         **{f"dataset {each.dataset}": each.verdict for each in status.datasets},
@@ -58,15 +64,37 @@ def alarms(
     return sorted(found, key=lambda alarm: alarm.level)
 
 
+def starting(status: Status, stages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Processes of our own that run and have not reported yet."""
+    heard = {worker.pid for worker in status.workers}
+    return [each["name"] for each in stages if each["pid"] is not None and each["pid"] not in heard]
+
+
+def while_starting(status: Status, names: Sequence[str]) -> Status:
+    """The status of a pipeline whose processes are on their way: stopped is not what it is."""
+    from bridge.control.status.model import Verdict
+
+    waits = Verdict("waiting", f"starting: {', '.join(names)}")
+
+    def seen(verdict: Verdict) -> Verdict:
+        return waits if verdict.state == "stopped" else verdict
+
+    return replace(
+        status,
+        tables=tuple(replace(t, verdict=seen(t.verdict)) for t in status.tables),
+        datasets=tuple(replace(d, verdict=seen(d.verdict)) for d in status.datasets),
+    )
+
+
 def _worker(worker: Worker, refusing: Mapping[str, float]) -> Alarm | None:
     name = f"{worker.stage} {worker.name} ({worker.host} pid {worker.pid})"
     if not worker.verdict.healthy:
         state = worker.verdict.state
         level: Level = "bad" if state in _BAD else "warn"
         return Alarm(level, name, state, worker.verdict.reason, worker.verdict.command)
-    gone_s = refusing.get(worker.metrics or "")
+    gone_s = refusing.get(address_of(worker) or "")
     if gone_s is not None:
-        return Alarm("bad", name, "no answer", f"{worker.metrics} refused for {gone_s:.0f} s")
+        return Alarm("bad", name, "no answer", f"{worker.metrics} refuses for {gone_s:.0f} s")
     if worker.heard_s > _QUIET_S:
         return Alarm("warn", name, "quiet", f"no report for {worker.heard_s:.0f} s")
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bridge.control.ui.alarms import Alarm, alarms
+from bridge.control.ui.alarms import Alarm, alarms, starting, while_starting
 from bridge.control.ui.flows import Flow
 from bridge.control.ui.series import Point, Series
 
@@ -42,6 +42,7 @@ class Board:
         self._refusing: Mapping[str, float] = {}
         self._problem: str | None = None
         self.waiting = waiting
+        self.asked_at_s = float("-inf")
         self.run: Callable[[], RunState] | None = None
         self.details: Callable[[str], Details] | None = None
 
@@ -82,6 +83,7 @@ class Board:
             since_s: points after this moment, seconds since 1970.
         """
         run = self.run() if self.run is not None else None
+        self.asked_at_s = time.monotonic()
         with self._lock:
             status = self._status
             age_s = time.monotonic() - self._seen_at_s
@@ -98,7 +100,11 @@ class Board:
                 "selected": None,
             }
             if status is not None:
-                wrong = alarms(status, self._refusing, _troubled(run))
+                stages = (run or {}).get("stages", ())
+                names = starting(status, stages)
+                if names:
+                    status = while_starting(status, names)
+                wrong = alarms(status, self._refusing, stages)
                 found["status"] = status.to_json()
                 found["flows"] = {name: asdict(flow) for name, flow in self._flows.items()}
                 found["alarms"] = [self._plain(alarm) for alarm in wrong]
@@ -125,7 +131,3 @@ def _silence(status: Status | None, age_s: float) -> str | None:
     if status is None or age_s <= STALE_S:
         return None
     return f"Kafka or the lake has not answered for {age_s:.0f} s"
-
-
-def _troubled(run: RunState | None) -> list[Mapping[str, str]]:
-    return [stage for stage in (run or {}).get("stages", ()) if stage["trouble"]]

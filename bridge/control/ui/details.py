@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bridge.control.letters import Letter, grouped, owners, read_marks, spell
+from bridge.control.letters import Group, Letter, grouped, owners, read_marks, spell
 from bridge.control.schema_log import differences, registered, topic_entries
 from bridge.wire.errors import TailraceError
 from bridge.wire.kafka import KafkaConfig, read_to_end
@@ -151,19 +151,22 @@ def letter_groups(kafka: KafkaConfig, route: Route) -> list[dict[str, Any]]:
             Letter.read(message)
             for message in read_to_end(kafka, topic, range(partitions), newest=newest)
         ]
-        for group in grouped(letters, read_marks(kafka, owner)):
-            found.append(
-                {
-                    **asdict(group),
-                    "owner": owner,
-                    "reason": group.reason[:_TEXT_MAX],
-                    "example": spell(group.example),
-                    "first": group.first.isoformat(timespec="seconds"),
-                    "last": group.last.isoformat(timespec="seconds"),
-                    "command": f"tailrace dlq show {owner} {spell(group.example)}",
-                }
-            )
+        marks = read_marks(kafka, owner)
+        found += [_group(owner, group) for group in grouped(letters, marks)]
     return found
+
+
+def _group(owner: str, group: Group) -> dict[str, Any]:
+    example = spell(group.example)
+    return {
+        **asdict(group),
+        "owner": owner,
+        "reason": group.reason[:_TEXT_MAX],
+        "example": example,
+        "first": group.first.isoformat(timespec="seconds"),
+        "last": group.last.isoformat(timespec="seconds"),
+        "command": f"tailrace dlq show {owner} {example}",
+    }
 
 
 def column_entries(commits: Sequence[Commit]) -> list[dict[str, Any]]:

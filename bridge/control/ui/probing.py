@@ -9,12 +9,38 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.control.status.model import Worker
 
 _TIMEOUT_S = 1.0
 _THREADS = 8
 _PROBED_MAX = 200
 
 Answers = Callable[[str], bool]
+_EVERYWHERE = frozenset({"0.0.0.0", "::", "[::]", ""})
+
+
+def address_of(worker: Worker, here: str | None = None) -> str | None:
+    """Where a process can be asked from here, `host:port`; None where it can't, or may not be.
+
+    An address of another machine's loopback is somebody else's here.
+    """
+    host, _, port = (worker.metrics or "").rpartition(":")
+    if not port:
+        return None
+    if host in _EVERYWHERE:
+        return f"{worker.host}:{port}"
+    local = host in ("localhost", "[::1]", "::1") or host.startswith("127.")
+    if local and worker.host != (here or socket.gethostname()):
+        return None
+    return worker.metrics
+
+
+def addresses(workers: Iterable[Worker]) -> list[str]:
+    """Of all that can be asked."""
+    return [address for worker in workers if (address := address_of(worker)) is not None]
 
 
 def answers(address: str) -> bool:
@@ -35,9 +61,7 @@ class Probes:
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self, ask: Answers = answers, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, ask: Answers = answers, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._clock = clock
         self._answered: set[str] = set()

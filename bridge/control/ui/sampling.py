@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.control.ui.details import DetailReader
 from bridge.control.ui.flows import Flows
-from bridge.control.ui.probing import Probes
+from bridge.control.ui.probing import Probes, addresses
 from bridge.wire.errors import TailraceError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Sampler:
                 facts = source.collect()
                 status = assess(facts)
                 self._routes = facts.routes
-                self._addresses = [worker.metrics for worker in status.workers if worker.metrics]
+                self._addresses = addresses(status.workers)
                 self._board.observe(status, flows.observe(facts))
                 self._stop.wait(max(0.2, LOOK_S - (time.monotonic() - began_s)))
 

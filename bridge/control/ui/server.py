@@ -11,11 +11,12 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.control.stages import needing
+from bridge.control.ui import DEFAULT_PORT, LOOPBACK
 from bridge.control.ui.guard import Guard
 from bridge.wire.errors import ConfigurationError, TailraceError
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORT = 8717
-LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).with_name("static")
 _START_S = 10.0
 _NAME_MAX = 300
@@ -64,7 +63,7 @@ def application(board: Board, names: Iterable[str] = ()) -> ASGIApp:
     return Guard(app, names)
 
 
-def _state(board: Board) -> object:
+def _state(board: Board) -> Callable[[Request], Response]:
     import orjson
     from starlette.responses import Response
 
@@ -113,6 +112,7 @@ class PageServer:
         config = uvicorn.Config(
             app,
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             lifespan="off",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("demo", "dev", "run", "check", "preview", "test", "verify", "query", "backfill")
+COMMANDS = ("ui", "demo", "dev", "run", "check", "preview", "test", "verify", "query", "backfill")
 GOOD = Path("processors/examples/orders.py").read_text()
 ROOT = Path(__file__).parents[3]
 

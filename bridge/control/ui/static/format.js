@@ -24,7 +24,8 @@ export function seconds(value) {
 
 export function ago(at, now) {
   const passed = Math.max(0, now - at);
-  return passed < 1.5 ? "now" : `${seconds(Math.round(passed))} ago`;
+  if (passed < 1.5) return "now";
+  return passed < 90 ? `${Math.round(passed)} s ago` : `${seconds(passed)} ago`;
 }
 
 export function moment(at) {

@@ -55,7 +55,7 @@ function arrows(tables, datasets, flows) {
 function node(id, name, state, facts, options = {}) {
   const kind = state === null ? "plain" : level(state);
   const inside = [
-    h("span", { class: "node-name", title: name }, state === null ? null : icon(kind), h("span", {}, name)),
+    h("span", { class: "node-name", title: name }, state === null ? null : icon(kind), h("span", {}, breakable(name))),
     facts.filter(Boolean).map((fact) => h("span", { class: "node-fact" }, fact)),
     state === null ? null : h("span", { class: "hidden" }, ` (${state})`),
   ];
@@ -63,6 +63,11 @@ function node(id, name, state, facts, options = {}) {
   return options.href
     ? h("a", { ...attributes, href: options.href, "aria-current": options.selected ? "true" : null }, inside)
     : h("div", attributes, inside);
+}
+
+/** A name that may be broken after its separators. */
+function breakable(name) {
+  return name.split(/(?<=[._:/-])/).flatMap((part) => [part, h("wbr")]).slice(0, -1);
 }
 
 function tableNode(t) {
@@ -124,12 +129,12 @@ export function connect(place, found) {
     const [a, b] = [boxes.get(arrow.from), boxes.get(arrow.to)];
     return a && b ? path(arrow, a, b, area) : null;
   });
-  render(picture, []);
-  picture.replaceChildren(...drawnArrows.filter(Boolean));
+  const kept = drawnArrows.filter(Boolean);
+  picture.replaceChildren(...kept.map(([line]) => line), ...kept.map(([, labels]) => labels));
 }
 
 function path(arrow, a, b, area) {
-  const down = b.top >= a.bottom;
+  const down = b.left < a.right;  // stations below one another: a narrow screen
   const from = down ? [a.left + a.width / 2, a.bottom] : [a.right, a.top + a.height / 2];
   const to = down ? [b.left + b.width / 2, b.top] : [b.left, b.top + b.height / 2];
   const [x1, y1, x2, y2] = [from[0] - area.left, from[1] - area.top, to[0] - area.left, to[1] - area.top];
@@ -138,7 +143,8 @@ function path(arrow, a, b, area) {
   const tip = down ? `M${x2 - 5} ${y2 - 9}L${x2} ${y2 - 1}L${x2 + 5} ${y2 - 9}Z` : `M${x2 - 9} ${y2 - 5}L${x2 - 1} ${y2}L${x2 - 9} ${y2 + 5}Z`;
   const speed = SPEEDS.filter(([least]) => (arrow.rate ?? 0) >= least).at(-1)?.[1] ?? ((arrow.rate ?? 0) > 0 ? "slow" : null);
   const kind = lagLevel(arrow.lag);
-  const group = s("g", { class: `arrow ${kind}` }, s("path", { d: curve, class: "line" }),
+  const labels = s("g", { class: `arrow ${kind}` });
+  const line = s("g", { class: `arrow ${kind}` }, s("path", { d: curve, class: "line" }),
     speed ? s("path", { d: curve, class: `flow ${speed}` }) : null, s("path", { d: tip, class: "tip" }));
   const late = !arrow.quiet && arrow.lag !== null && arrow.lag >= 0.05 ? `${seconds(arrow.lag)} behind` : null;
   const lines = [arrow.by ?? null, rate(arrow.rate), late].filter(Boolean);
@@ -148,7 +154,7 @@ function path(arrow, a, b, area) {
     const below = !down && text === late;
     const y = below ? my + 17 : top + i * 14;
     const name = text === arrow.by ? "by" : text === late ? "late" : "rate";
-    group.append(s("text", { x: tx, y, "text-anchor": anchor, class: name }, text));
+    labels.append(s("text", { x: tx, y, "text-anchor": anchor, class: name }, text));
   });
-  return group;
+  return [line, labels];
 }

@@ -105,7 +105,7 @@ export function workers(list, stages, now) {
     { title: "Heard", number: true }, { title: "Up for", number: true }, { title: "Restarts", number: true }],
   list.map((w) => ({ key: `${w.stage} ${w.name} ${w.host} ${w.pid}`, cells: [
     w.stage, w.name, badge(w.verdict.state), `${w.host} pid ${w.pid}`, w.works_on.slice(0, 4).join(", ") + (w.works_on.length > 4 ? ` and ${w.works_on.length - 4} more` : ""),
-    `${seconds(Math.round(w.heard_s))} ago`, seconds(Math.max(0, now - w.started_s)), restarts.has(w.pid) ? count(restarts.get(w.pid)) : "–"] })));
+    ago(now - w.heard_s, now), seconds(Math.max(0, now - w.started_s)), restarts.has(w.pid) ? count(restarts.get(w.pid)) : "–"] })));
 }
 
 export function steps(run) {
