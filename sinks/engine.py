@@ -9,7 +9,7 @@ given together with the app transactions, and say whether it made a commit at al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sinks.arrow import OPERATION
+from sinks.known_keys import KnownKeys
 from sinks.table import NO_HOOKS, Snapshot, commit_properties, lake_errors
 
 
@@ -46,20 +47,30 @@ class MergeEngine(Protocol):
 
 
 class DeltaMerge:
-    """delta-rs MERGE: copy-on-write, readable by everything that reads Delta."""
+    """delta-rs MERGE: copy-on-write, readable by everything that reads Delta.
+
+    Proven inserts are appended: by the files' own bounds, or by the keys it remembers.
+    """
+
+    def __init__(self, known_keys: KnownKeys | None = None) -> None:
+        self._known_keys = known_keys or KnownKeys()
 
     def apply(
         self, snapshot: Snapshot, changes: pa.Table, transactions: Mapping[str, int]
     ) -> Merged:
         upserts = changes.num_rows - _count(changes, "delete")
-        if upserts == changes.num_rows and self._all_new(snapshot, changes):
+        keys = changes["_key"].to_pylist()
+        if upserts == changes.num_rows and self._all_new(snapshot, keys):
             snapshot.append(changes.drop_columns([OPERATION]), transactions)
-            return Merged(committed=True, upserted=upserts, appended=True)
-        return self._merge(snapshot, changes, transactions)
+            merged = Merged(committed=True, upserted=upserts, appended=True)
+        else:
+            merged = self._merge(snapshot, changes, transactions)
+        self._known_keys.committed(snapshot, keys)
+        return merged
 
-    def _all_new(self, snapshot: Snapshot, changes: pa.Table) -> bool:
+    def _all_new(self, snapshot: Snapshot, keys: Sequence[str]) -> bool:
         """Whether this very snapshot proves that no live row has any of the keys."""
-        return snapshot.lacks(sorted(changes["_key"].to_pylist()))
+        return snapshot.lacks(sorted(keys)) or self._known_keys.lacks(snapshot, keys)
 
     def _merge(
         self, snapshot: Snapshot, changes: pa.Table, transactions: Mapping[str, int]

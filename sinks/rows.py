@@ -6,6 +6,8 @@ dataset. A message of a newer wire version does stop it: guessing would be worse
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -17,8 +19,8 @@ from bridge.wire.envelope import Sealed, check_wire_version, header
 from bridge.wire.errors import WireError
 from bridge.wire.version import EPOCH_DIGITS, SEQUENCE_DIGITS
 
-_VERSION_LENGTH = EPOCH_DIGITS + 1 + SEQUENCE_DIGITS
-_WIRE_VERSION = b"%d" % WIRE_VERSION
+_VERSION_HEADER = ("v", b"%d" % WIRE_VERSION)
+_is_version = re.compile(rf"[0-9]{{{EPOCH_DIGITS}}}\.[0-9]{{{SEQUENCE_DIGITS}}}").fullmatch
 OFFSET_UNKNOWN = 2**62
 
 
@@ -100,11 +102,17 @@ def decode(message: RawMessage) -> Row | Sealed | Unfit:
         UnknownVersionError: a newer release wrote it.
     """
     headers = message.headers() or []
-    if len(headers) == 3 and headers[0] == ("v", _WIRE_VERSION) and headers[1][0] == "schema":
-        fingerprint = headers[1][1].decode()
-        origin = int(headers[2][1]) if headers[2][0] == "offset" else OFFSET_UNKNOWN
-        return _row(message, fingerprint, origin)
+    if len(headers) == 3 and headers[0] == _VERSION_HEADER:
+        (name, fingerprint), (last, offset) = headers[1], headers[2]
+        if name == "schema" and last == "offset" and offset.isdigit():
+            return _row(message, _text(fingerprint), int(offset))
     return _decode_carefully(message, headers)
+
+
+@functools.lru_cache(maxsize=256)
+def _text(fingerprint: bytes) -> str:
+    """A fingerprint; one text for all of its rows."""
+    return fingerprint.decode("utf-8", "replace")
 
 
 def _decode_carefully(
@@ -137,25 +145,20 @@ def _row(message: RawMessage, fingerprint: str, origin_offset: int) -> Row | Unf
     except (KeyError, TypeError, ValueError):
         reason = "not a JSON object with _key, _version and _op"
         return Unfit(message, fingerprint, "WireError", reason)
-    if not (isinstance(key, str) and key and isinstance(version, str)):
+    if not (type(key) is str and key and type(version) is str):
         return Unfit(message, fingerprint, "WireError", "_key or _version is not a text")
-    if not is_version(version):
+    if _is_version(version) is None:
         return Unfit(message, fingerprint, "WireError", "_version is not epoch.sequence")
-    if operation not in ("upsert", "delete"):
-        return Unfit(message, fingerprint, "WireError", "_op is neither upsert nor delete")
-    deleted = operation == "delete"
-    return Row(key, version, deleted, fingerprint, fields, origin_offset, message)
+    if operation == "upsert":
+        return Row(key, version, False, fingerprint, fields, origin_offset, message)
+    if operation == "delete":
+        return Row(key, version, True, fingerprint, fields, origin_offset, message)
+    return Unfit(message, fingerprint, "WireError", "_op is neither upsert nor delete")
 
 
 def is_version(text: str) -> bool:
     """Whether `text` is a version; a malformed one could sort above every other for ever."""
-    return (
-        len(text) == _VERSION_LENGTH
-        and text[EPOCH_DIGITS] == "."
-        and text.isascii()
-        and text[:EPOCH_DIGITS].isdigit()
-        and text[EPOCH_DIGITS + 1 :].isdigit()
-    )
+    return _is_version(text) is not None
 
 
 def newest_of_each_key(rows: Iterable[Row]) -> dict[str, Row]:

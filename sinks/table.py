@@ -13,6 +13,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
@@ -144,10 +145,17 @@ class Snapshot:
                 post_commithook_properties=NO_HOOKS,
             )
 
-    def reader(self) -> pa.RecordBatchReader:
-        """All rows, a batch at a time."""
+    def reader(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """All rows, a batch at a time; all columns unless some are named."""
         with lake_errors(self.uri):
-            return pa.RecordBatchReader.from_stream(self.delta.scan())
+            names = None if columns is None else list(columns)
+            return pa.RecordBatchReader.from_stream(self.delta.scan(columns=names))
+
+    def history(self, count: int) -> list[dict[str, Any]]:
+        """What the log says of the newest commits, newest first."""
+        with lake_errors(self.uri):
+            found: list[dict[str, Any]] = self.delta.history(count)
+            return found
 
     def add_columns(self, fields: Sequence[pa.Field]) -> None:
         """New columns, NULL in the rows there are."""

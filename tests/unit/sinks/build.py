@@ -195,6 +195,7 @@ class LostAnswer(DeltaMerge):
     """An engine whose first commits land and are reported failed."""
 
     def __init__(self, times: int = 1) -> None:
+        super().__init__()
         self.left = times
 
     def apply(self, snapshot, changes, transactions) -> Merged:
@@ -209,6 +210,7 @@ class Refusing(DeltaMerge):
     """An engine whose first commits fail for good."""
 
     def __init__(self, times: int = 1) -> None:
+        super().__init__()
         self.left = times
 
     def apply(self, snapshot, changes, transactions) -> Merged:
