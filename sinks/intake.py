@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -45,14 +45,6 @@ class _OpenBatch:
     @property
     def messages(self) -> int:
         return len(self.rows) + len(self.seals) + len(self.unfit)
-
-    def add(self, found: Row | Sealed | Unfit) -> None:
-        if isinstance(found, Row):
-            self.rows.append(found)
-        elif isinstance(found, Sealed):
-            self.seals.append(found)
-        else:
-            self.unfit.append(found)
 
 
 class Intake:
@@ -137,8 +129,7 @@ class Intake:
                 self._pause(decision.seconds, stop)
                 return None
             self._unblock()
-            for message in self._consumer.consume(decision.rows, timeout=decision.timeout_s):
-                self._take(message, batch)
+            self._take(self._consumer.consume(decision.rows, timeout=decision.timeout_s), batch)
             if not batch.messages:
                 return self._idle()
         return self._close(batch, "stop") if batch.messages else None
@@ -182,24 +173,35 @@ class Intake:
         stop.wait(seconds)
         self._consumer.resume(places)
 
-    def _take(self, message: Message, batch: _OpenBatch) -> None:
-        error = message.error()
-        if error is not None:
-            raise self._reading_error(error)
-        partition, offset = place_of(message)
-        if partition in self._blocked:
-            return
-        self._down_since_s = None
-        found = decode(message)
-        if isinstance(found, Row) and not self._schemas.knows(found.fingerprint):
-            self._block(partition, offset, found.fingerprint)
-            return
-        if not batch.messages:
-            batch.opened_at_s = time.monotonic()
-            batch.oldest_ms = append_time_ms(message)
-        batch.add(found)
-        batch.bytes += len(message.value() or b"") + _OVERHEAD_BYTES
-        self._next[partition] = offset + 1
+    def _take(self, messages: Sequence[Message], batch: _OpenBatch) -> None:
+        # Once for every row there is: what can be looked up before the loop is.
+        known, following, blocked, taken = self._schemas.known, self._next, self._blocked, 0
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                raise self._reading_error(error)
+            partition, offset = place_of(message)
+            if blocked and partition in blocked:
+                continue
+            found = decode(message)
+            if isinstance(found, Row):
+                fingerprint = found.fingerprint
+                if fingerprint not in known and not self._schemas.knows(fingerprint):
+                    self._block(partition, offset, fingerprint)
+                    continue
+                batch.rows.append(found)
+            elif isinstance(found, Sealed):
+                batch.seals.append(found)
+            else:
+                batch.unfit.append(found)
+            if batch.oldest_ms is None:
+                batch.opened_at_s = time.monotonic()
+                batch.oldest_ms = append_time_ms(message) or 0
+            taken += len(message.value() or b"") + _OVERHEAD_BYTES
+            following[partition] = offset + 1
+        batch.bytes += taken
+        if messages:
+            self._down_since_s = None
 
     def _block(self, partition: int, offset: int, fingerprint: str) -> None:
         """Leave a partition alone until the schema of its next row is known."""
@@ -229,7 +231,7 @@ class Intake:
             next_offsets=dict(self._next),
             bytes=batch.bytes,
             reason=reason,
-            oldest_ms=batch.oldest_ms,
+            oldest_ms=batch.oldest_ms or None,
         )
 
     def _idle(self) -> Batch | None:
