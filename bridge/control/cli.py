@@ -51,14 +51,14 @@ class Kind(enum.StrEnum):
 def demo(
     seconds: Annotated[
         float, typer.Option(min=2, max=3600, help="Length of the live phase.")
-    ] = 20.0,
+    ] = 15.0,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain progress lines, no page.")] = False,
     as_json: AsJson = False,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Folder to use; a fresh one by default.")
     ] = None,
 ) -> None:
-    """Run the whole pipeline on this machine, kill the sink half way, and verify every row."""
+    """Run the whole pipeline here, with troubles on the way, and verify every row."""
     from bridge.control.demo import run_demo
 
     _done(

@@ -1,7 +1,8 @@
-"""`tailrace demo`: the whole pipeline on this machine, a killed sink, and every row verified.
+"""`tailrace demo`: the whole pipeline on this machine, troubles on the way, and every row verified.
 
-Nothing in it is staged: the stages are the processes a container runs, the sink dies by SIGKILL,
-and the verdict is a comparison of every DynamoDB item with every Delta row.
+Nothing in it is staged: the stages are the processes a container runs, three orders can't be
+processed until the transform is redeployed, the sink dies by SIGKILL, and the verdict is a
+comparison of every DynamoDB item with every Delta row.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import secrets
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.cluster import Parts, parts, stage_specs
+from bridge.control.demo_revision import poison, replay_all, write_revision
 from bridge.control.demo_screen import DemoScreen, Phase
 from bridge.control.folder import fresh_folder, held
 from bridge.control.passing import Passing
@@ -58,6 +62,8 @@ def run_demo(
         TailraceError: a part or a stage can't run.
     """
     plain = plain or as_json or not sys.stdout.isatty()
+    if settings.log_level == "INFO":
+        logging.getLogger("bridge").setLevel(logging.WARNING)  # the events say it
     with held(folder or fresh_folder("tailrace-demo-"), empty=True) as place:
         demo = Demo(settings, place, seconds)
         verdict = demo.run(plain=plain, page=page)
@@ -99,6 +105,7 @@ class Demo:
         self._show: Show = Show()
         self._page = RunPage(settings, self._screen.screen, self._screen.journal, self.event)
         self._changes = 0
+        self._replayed = 0
 
     def run(self, *, plain: bool, page: bool) -> Verdict:
         """Every phase, in order."""
@@ -114,6 +121,7 @@ class Demo:
             self._put_existing(client)
             with self._topics_removed(found), self._stages(found) as (supervisor, watch):
                 self._live(client, found, supervisor, watch)
+                self._replay(found, supervisor)
                 self._drain(found, supervisor, watch)
                 verdict = self._verify()
             self._screen.phase = Phase.DONE
@@ -163,7 +171,7 @@ class Demo:
             supervisor.stop()
 
     def _live(self, client: Any, found: Parts, supervisor: Supervisor, watch: Watch) -> None:
-        """Write while the snapshot still arrives, and kill the sink half way."""
+        """Write, while the snapshot still arrives; poison, redeploy and kill on the way."""
         self._screen.phase = Phase.STARTING
         self._until(found, supervisor, lambda: watch.reading("connector").count > 0, "connector")
         self._screen.phase = Phase.LIVE
@@ -171,19 +179,57 @@ class Demo:
         writer = Writer(client, self._source.table_name, self._shop, self._clock.started_s)
         self._screen.writer = writer
         writer.start()
-        half, end = (self._clock() + self._seconds * part for part in (0.5, 1.0))
+        begin_s = self._clock()
+        early, kill, end = (begin_s + self._seconds * part for part in (0.1, 0.6, 1.0))
         try:
-            self._tick_until(found, supervisor, writer, half - self._seconds / 5)
-            self._shop.coupons = True
-            self.event("new orders now carry a new attribute, couponCode", "note")
+            self._tick_until(found, supervisor, writer, early)
+            self._poison(client, found, supervisor, watch)
+            self._redeploy(found, supervisor, watch)
             self._until(found, supervisor, lambda: watch.reading("sink").count > 0, "sink")
-            self._tick_until(found, supervisor, writer, half)
+            self._tick_until(found, supervisor, writer, kill)
             self._kill(supervisor)
             self._tick_until(found, supervisor, writer, end)
         finally:
             writer.stop()
-            self._changes = writer.changes
+            self._changes = writer.changes + len(poison())
         self.event(f"stopped writing after {writer.changes:,} changes")
+
+    def _poison(self, client: Any, found: Parts, supervisor: Supervisor, watch: Watch) -> None:
+        items = poison()
+        for item in items:
+            client.put_item(TableName=self._source.table_name, Item=item)
+        self.event(f"{len(items)} orders come whose totals no decimal(38,18) can hold", "bad")
+
+        def set_aside() -> bool:
+            return watch.reading("processor").dead_letters >= len(items)
+
+        self._until(found, supervisor, set_aside, "processor")
+        self.event("they are dead letters now, kept whole with their cause; the others flow on")
+
+    def _redeploy(self, found: Parts, supervisor: Supervisor, watch: Watch) -> None:
+        """A transform that can take them, with a column more; nothing else is touched."""
+        path = write_revision(self._plan.path, self._folder)
+        (stage,) = supervisor.of_kind("processor")
+        settings = {**stage.spec.settings, "accept_change": True}
+        target = f"{path}:{self._plan.only.name}"
+        self._plan = load_plan(str(path))
+        stage.redeploy(replace(stage.spec, target=target, settings=settings))
+        # No order has a coupon before the transform that does not know of them is gone.
+        self._until(found, supervisor, lambda: not stage.redeploying, "processor")
+        self._shop.coupons = True
+        self.event("with a column coupon_code, which new orders carry, and rounded totals", "note")
+
+        def running() -> bool:
+            return watch.reading("processor").light == "running"
+
+        self._until(found, supervisor, lambda: not running(), "processor")
+        self._until(found, supervisor, running, "processor")
+
+    def _replay(self, found: Parts, supervisor: Supervisor) -> None:
+        self._screen.phase = Phase.REPLAYING
+        self._tick(found, supervisor)
+        self._replayed = replay_all(self._settings, self._plan.only.name)
+        self.event(f"replayed {self._replayed} dead letters, for their transform alone", "good")
 
     def _kill(self, supervisor: Supervisor) -> None:
         (sink,) = supervisor.of_kind("sink")
@@ -264,6 +310,7 @@ class Demo:
             _print_colored(lines, verdict.line(), good=verdict.clean)
         if as_json:
             body = {"verified": verdict.clean, "changes": self._changes, "lake": lake}
+            body |= {"replayed": self._replayed}
             body |= verdict.as_dict() | {"seconds": round(self._clock(), 1)}
             write_line(json.dumps(body))
 

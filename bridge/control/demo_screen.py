@@ -25,9 +25,10 @@ class Phase(enum.IntEnum):
     EXISTING = 1
     STARTING = 2
     LIVE = 3
-    DRAINING = 4
-    VERIFYING = 5
-    DONE = 6
+    REPLAYING = 4
+    DRAINING = 5
+    VERIFYING = 6
+    DONE = 7
 
 
 _TITLES = {
@@ -35,6 +36,7 @@ _TITLES = {
     Phase.EXISTING: "existing items",
     Phase.STARTING: "stages",
     Phase.LIVE: "live changes",
+    Phase.REPLAYING: "replay",
     Phase.DRAINING: "drain",
     Phase.VERIFYING: "verify",
 }
@@ -143,10 +145,10 @@ class DemoScreen:
         lines += ["", f"The table lies at {lake}/{dataset}. Try next:"]
         # Printed for a person, not run.
         by_status = f"select status, count(*) as orders from {dataset} group by status"  # noqa: S608
-        newest = f"select order_id, status from {dataset} order by _version desc limit 5"  # noqa: S608
+        coupons = f"select coupon_code, count(*) from {dataset} group by coupon_code limit 9"  # noqa: S608
         return [
             *lines,
             f'  {command} query --lake {lake} "{by_status}"',
-            f'  {command} query --lake {lake} "{newest}"',
+            f'  {command} query --lake {lake} "{coupons}"',
             f"  {command} dev {self._path} --local-dynamodb",
         ]

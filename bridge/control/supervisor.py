@@ -54,6 +54,7 @@ class Stage:
         self.port: int | None = None
         self.restarts = 0
         self.state: State = "waiting"
+        self.redeploying = False
         self._child: Child | None = None
         self._record = Record()
         self._started_at_s = 0.0
@@ -82,6 +83,13 @@ class Stage:
         self.state = "running"
         self._started_at_s = now_s
 
+    def redeploy(self, spec: StageSpec) -> None:
+        """Let it finish its work in hand; then `tick` starts it again as `spec` has it."""
+        self.spec = spec
+        self.redeploying = True
+        if self._child is not None:
+            self._child.terminate()
+
     def tick(self, now_s: float, report: Callable[[str], None]) -> None:
         """Notice its end, start it again when due.
 
@@ -99,6 +107,11 @@ class Stage:
             self._ended(code, now_s, report)
 
     def _ended(self, code: int, now_s: float, report: Callable[[str], None]) -> None:
+        if self.redeploying:
+            self.redeploying = False
+            self.start(now_s)
+            report(f"{self.spec.name} is redeployed")
+            return
         self.state = "down"
         last = self._child.last_line() if self._child is not None else ""
         match after_end(self._record, code, now_s - self._started_at_s):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from tests.e2e.running import Tailrace
 
@@ -36,6 +37,12 @@ def test_the_demo_verifies_every_row(tmp_path: Path) -> None:
     assert result["lake"] == str(run / "lake")
     assert any("SIGKILL for the sink" in line for line in lines)
     assert any("the sink is back" in line for line in lines)
+    assert "page at http://127.0.0.1:" in lines[0]
+    assert any("processor is redeployed" in line for line in lines)
+    assert result["replayed"] >= 3
+    assert result["dead_lettered"] == 0
+    columns = DeltaTable(run / "lake" / "processed_orders").schema().fields
+    assert "coupon_code" in [column.name for column in columns]
     demo.await_nothing_left()
     _try_next(tmp_path, lines, result["source_items"])
 

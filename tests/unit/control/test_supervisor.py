@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,23 @@ def test_stopping_ends_every_stage_with_exit_code_zero(tmp_path: Path) -> None:
     found.stop()
 
     assert [stage.child.exit_code for stage in found.stages if stage.child] == [0, 0]
+
+
+def test_a_redeployed_stage_ends_in_order_and_starts_as_told(tmp_path: Path) -> None:
+    stages, told = supervisor(tmp_path, "before")
+    (stage,) = stages.stages
+    stages.start()
+    try:
+        until_up(stage)
+        stage.redeploy(replace(stage.spec, target="after"))
+
+        def started() -> bool:
+            stages.tick()
+            return "sink after port" in stage.log.read_text()
+
+        wait_until(started, timeout_s=30, what="the new one")
+        assert not stage.redeploying
+        assert (stage.state, stage.restarts) == ("running", 0)
+        assert told == ["sink-0 is redeployed"]
+    finally:
+        stages.stop()
