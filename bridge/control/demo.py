@@ -124,9 +124,9 @@ class Demo:
                 self._replay(found, supervisor)
                 self._drain(found, supervisor, watch)
                 verdict = self._verify()
-            self._screen.phase = Phase.DONE
-            self._screen.verdict(verdict)
-            self._page.farewell(verdict.line(), clean=verdict.clean)
+                self._screen.phase = Phase.DONE
+                self._screen.verdict(verdict)
+                self._page.farewell(verdict.line(), clean=verdict.clean)
         return verdict
 
     def event(self, text: str, tone: Tone = "plain") -> None:

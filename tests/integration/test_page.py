@@ -174,7 +174,7 @@ def hostile(board: Board) -> None:
     )
     board.details = lambda _dataset: details
     event = {"at_s": 1.0, "text": HOSTILE, "tone": "bad"}
-    stage = {"name": HOSTILE, "pid": None, "restarts": 1, "trouble": HOSTILE}
+    stage = {"name": HOSTILE, "kind": HOSTILE, "pid": None, "restarts": 1, "trouble": HOSTILE}
     run = {"steps": [{"title": HOSTILE, "state": "now"}], "events": [event], "stages": [stage]}
     board.run = lambda: {**run, "verdict": HOSTILE, "clean": False, "ended": False}
     board.fail(HOSTILE)

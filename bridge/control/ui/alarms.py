@@ -70,6 +70,14 @@ def starting(status: Status, stages: Iterable[Mapping[str, Any]]) -> list[str]:
     return [each["name"] for each in stages if each["pid"] is not None and each["pid"] not in heard]
 
 
+def without_replaced(status: Status, stages: Iterable[Mapping[str, Any]], here: str) -> Status:
+    """The status without processes of this machine that one of our own runs in place of."""
+    alive = [each for each in stages if each["pid"] is not None]
+    kinds, pids = {each["kind"] for each in alive}, {each["pid"] for each in alive}
+    kept = (w for w in status.workers if w.host != here or w.stage not in kinds or w.pid in pids)
+    return replace(status, workers=tuple(kept))
+
+
 def while_starting(status: Status, names: Sequence[str]) -> Status:
     """The status of a pipeline whose processes are on their way: stopped is not what it is."""
     from bridge.control.status.model import Verdict

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bridge.control.ui.alarms import Alarm, alarms, starting, while_starting
+from bridge.control.ui.alarms import Alarm, alarms, starting, while_starting, without_replaced
 from bridge.control.ui.flows import Flow
 from bridge.control.ui.series import Point, Series
 
@@ -35,6 +36,7 @@ class Board:
         self._lock = threading.Lock()
         self._clean = clean
         self._id = secrets.token_hex(8)
+        self._here = socket.gethostname()
         self._status: Status | None = None
         self._seen_at_s = time.monotonic()
         self._flows: Mapping[str, Flow] = {}
@@ -101,6 +103,7 @@ class Board:
             }
             if status is not None:
                 stages = (run or {}).get("stages", ())
+                status = without_replaced(status, stages, self._here)
                 names = starting(status, stages)
                 if names:
                     status = while_starting(status, names)

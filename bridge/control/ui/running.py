@@ -83,7 +83,9 @@ class RunPage:
             self._sampler.start()
 
     def farewell(self, verdict: str, *, clean: bool) -> None:
-        """Say the outcome, and let a page that is open hear it."""
+        """Say the outcome, and let a page that is open hear it; the state stays as it is now."""
+        if self._sampler is not None:
+            self._sampler.stop()
         self._end = {"verdict": verdict, "clean": clean, "ended": True}
         board = self._board
         if board is None or time.monotonic() - board.asked_at_s > _OPEN_S:

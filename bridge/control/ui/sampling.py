@@ -64,10 +64,14 @@ class Sampler:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
-        """End looking; a request that hangs is not waited for long."""
+    def stop(self) -> None:
+        """Look no more: the board stays as it is."""
         self._stop.set()
         self._details.wake()
+
+    def close(self) -> None:
+        """End looking; a request that hangs is not waited for long."""
+        self.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(2)
@@ -100,7 +104,8 @@ class Sampler:
                 status = assess(facts)
                 self._routes = facts.routes
                 self._addresses = addresses(status.workers)
-                self._board.observe(status, flows.observe(facts))
+                if not self._stop.is_set():
+                    self._board.observe(status, flows.observe(facts))
                 self._stop.wait(max(0.2, LOOK_S - (time.monotonic() - began_s)))
 
     def _looks(self) -> Iterator[float]:

@@ -63,7 +63,7 @@ export class Charts {
     this.place.append(figure);
     const axis = { stroke: color("--muted"), font: "11px system-ui, sans-serif", grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
     const plot = new uPlot({
-      width: Math.max(200, canvas.clientWidth), height: HEIGHT, legend: { show: false }, padding: [8, 8, 0, 0],
+      width: Math.max(200, canvas.clientWidth), height: HEIGHT, legend: { show: false }, padding: [8, 16, 0, 0],
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: () => this.range() }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
       axes: [{ ...axis, size: 26, space: 64, incrs: [30, 60, 120, 300, 600, 900, 1_800], values: (_u, ticks) => ticks.map(clock) }, { ...axis, size: 46, values: (_u, ticks) => ticks.map((v) => chart.id === "lag" ? seconds(v) : short(v)) }],

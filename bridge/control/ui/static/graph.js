@@ -8,10 +8,14 @@ import { icon } from "./states.js";
 const ALL_AT_ONCE = 6;
 const SPEEDS = [[1, "slow"], [50, "steady"], [1_000, "fast"]];
 
-/** The datasets drawn: all of them where they are few, else those connected with the selected one. */
+const NARROW = matchMedia("(max-width: 900px)");
+
+/** The datasets drawn: all of them where they are few, else those connected with the selected one;
+ * on a narrow screen that one alone. */
 function drawn(status, selected) {
-  if (status.datasets.length <= ALL_AT_ONCE) return status.datasets;
   const chosen = status.datasets.find((d) => d.dataset === selected) ?? status.datasets[0];
+  if (NARROW.matches) return chosen ? [chosen] : [];
+  if (status.datasets.length <= ALL_AT_ONCE) return status.datasets;
   const near = status.datasets.filter((d) => d.tables.some((t) => chosen.tables.includes(t)));
   return [chosen, ...near.filter((d) => d !== chosen)].slice(0, ALL_AT_ONCE);
 }
@@ -107,6 +111,7 @@ function datasetNode(d, now, selected, choice) {
 /** Draws it, and the arrows once the stations have their places. */
 export function draw(place, state, selected) {
   const { columns, arrows: found, left } = stations(state, selected);
+  place.classList.toggle("branching", columns.some(([, nodes]) => nodes.length > 1));
   render(place,
     s("svg", { class: "arrows", "aria-hidden": "true" }),
     columns.map(([title, nodes], i) => h("div", { class: "stations" },
@@ -127,13 +132,19 @@ export function connect(place, found) {
   picture.setAttribute("viewBox", `0 0 ${area.width} ${area.height}`);
   const drawnArrows = found.map((arrow) => {
     const [a, b] = [boxes.get(arrow.from), boxes.get(arrow.to)];
-    return a && b ? path(arrow, a, b, area) : null;
+    return a && b ? path(arrow, a, b, area, side(arrow, found)) : null;
   });
   const kept = drawnArrows.filter(Boolean);
   picture.replaceChildren(...kept.map(([line]) => line), ...kept.map(([, labels]) => labels));
 }
 
-function path(arrow, a, b, area) {
+/** Where the words of an arrow stand: off the end at which several arrows meet. */
+function side(arrow, found) {
+  if (found.filter((each) => each.to === arrow.to).length > 1) return "start";
+  return found.filter((each) => each.from === arrow.from).length > 1 ? "end" : "middle";
+}
+
+function path(arrow, a, b, area, place) {
   const down = b.left < a.right;  // stations below one another: a narrow screen
   const from = down ? [a.left + a.width / 2, a.bottom] : [a.right, a.top + a.height / 2];
   const to = down ? [b.left + b.width / 2, b.top] : [b.left, b.top + b.height / 2];
@@ -146,15 +157,16 @@ function path(arrow, a, b, area) {
   const labels = s("g", { class: `arrow ${kind}` });
   const line = s("g", { class: `arrow ${kind}` }, s("path", { d: curve, class: "line" }),
     speed ? s("path", { d: curve, class: `flow ${speed}` }) : null, s("path", { d: tip, class: "tip" }));
-  const late = !arrow.quiet && arrow.lag !== null && arrow.lag >= 0.05 ? `${seconds(arrow.lag)} behind` : null;
+  const told = place === "middle" || kind !== "ok";  // where arrows meet, only what is worth it
+  const late = told && !arrow.quiet && arrow.lag !== null && arrow.lag >= 0.05 ? `${seconds(arrow.lag)} behind` : null;
   const lines = [arrow.by ?? null, rate(arrow.rate), late].filter(Boolean);
-  const [tx, anchor] = down ? [mx + 12, "start"] : [mx, "middle"];
-  const top = down ? my - (lines.length - 1) * 7 + 4 : my - 8 - (lines.length - (late ? 2 : 1)) * 14;
+  const [tx, ty] = { start: [x1 + 5, y1], middle: [mx, my], end: [x2 - 13, y2] }[down ? "middle" : place];
+  const top = down ? my - (lines.length - 1) * 7 + 4 : ty - 8 - (lines.length - (late ? 2 : 1)) * 14;
   lines.forEach((text, i) => {
     const below = !down && text === late;
-    const y = below ? my + 17 : top + i * 14;
+    const y = below ? ty + 17 : top + i * 14;
     const name = text === arrow.by ? "by" : text === late ? "late" : "rate";
-    labels.append(s("text", { x: tx, y, "text-anchor": anchor, class: name }, text));
+    labels.append(s("text", { x: down ? mx + 12 : tx, y, "text-anchor": down ? "start" : place, class: name }, text));
   });
   return [line, labels];
 }

@@ -215,3 +215,9 @@ def test_a_dataset_in_two_steps_waits_for_both_topics():
     waiting = {**well().waiting, ("ns.fold", "ns._contributions.out"): Waiting(3, NOW_S - 8)}
     dataset = of_dataset(well(routes=(route,), waiting=waiting))
     assert (dataset.rows.records, dataset.rows.lag_s) == (3, 8.0)
+
+
+def test_who_is_still_starting_is_waited_for() -> None:
+    reports = (heard("connector"), heard("processor", problem="starting"), heard("sink"))
+    (dataset,) = assess(well(reports=reports)).datasets
+    assert dataset.verdict.state == "waiting"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.control.status.assess import assess
 from bridge.control.status.facts import Letters, TopicFacts, Waiting
-from bridge.control.ui.alarms import alarms, starting, while_starting
+from bridge.control.ui.alarms import alarms, starting, while_starting, without_replaced
 from bridge.control.ui.details import column_entries
 from bridge.control.ui.flows import Flows
 from bridge.control.ui.probing import Probes, address_of
@@ -92,6 +92,17 @@ def test_processes_of_our_own_that_start_are_not_stopped() -> None:
 
     assert starting(status, stages) == ["sink"]
     assert {a.state for a in alarms(while_starting(status, ["sink"]), {}, stages)} == {"waiting"}
+
+
+def test_a_process_that_one_of_our_own_replaced_is_not_missed() -> None:
+    facts = well(reports=(heard("connector"), heard("processor"), heard("sink", metrics="h:9100")))
+    status = assess(facts)
+    again = {"name": "sink", "kind": "sink", "pid": 77, "trouble": ""}
+
+    kept = without_replaced(status, [again], "h")
+    assert {worker.stage for worker in kept.workers} == {"connector", "processor"}
+    assert without_replaced(status, [{**again, "pid": None}], "h") == status
+    assert without_replaced(status, [again], "elsewhere") == status
 
 
 def test_a_process_of_our_own_that_ended_is_the_worst_alarm() -> None:
