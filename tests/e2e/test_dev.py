@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests.e2e.running import Tailrace
 from tests.parts.aws import client, credentials
+from tests.parts.waiting import wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -99,9 +101,7 @@ def test_dev_keeps_two_tables_right(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(FILE)
     run = tmp_path / "run"
-    with Tailrace(
-        tmp_path, "dev", str(file), "--local-dynamodb", "--no-ui", "--dir", str(run)
-    ) as dev:
+    with Tailrace(tmp_path, "dev", str(file), "--local-dynamodb", "--dir", str(run)) as dev:
         dev.await_output("waiting for table", timeout_s=60)
         endpoint = found(r"embedded DynamoDB at (\S+)", dev.output)
         environment = {
@@ -126,6 +126,7 @@ def test_dev_keeps_two_tables_right(tmp_path: Path) -> None:
         assert verdict["in_flight"] == 0
         assert len(verdict["datasets"]) == 2
         _differences_are_found(tmp_path, str(file), environment)
+        _its_page_knows(found(r"page at (\S+)", dev.output))
 
         os.kill(dev.pid, signal.SIGTERM)
         assert dev.wait(timeout_s=60) == 0
@@ -140,6 +141,27 @@ def _differences_are_found(tmp_path: Path, file: str, environment: dict[str, str
     verdict = json.loads(line)
     assert (code, verdict["verified"]) == (1, False), line
     assert verdict["missing"] == verdict["expected_rows"] > 50
+
+
+def _its_page_knows(url: str) -> None:
+    """What the page is drawn from: both datasets run, with their commits and columns."""
+
+    def state() -> dict[str, Any]:
+        with urllib.request.urlopen(f"{url}api/state?dataset=my-Counters", timeout=10) as answer:
+            body: dict[str, Any] = json.load(answer)
+        return body
+
+    def whole() -> bool:
+        body = state()
+        selected = body["selected"] or {}
+        return bool(selected.get("commits") and selected.get("schema")) and not body["alarms"]
+
+    wait_until(whole, timeout_s=60, what=f"a page that knows all: {state()}", interval_s=0.5)
+    body = state()
+    assert [d["verdict"]["state"] for d in body["status"]["datasets"]] == ["running"] * 2
+    assert {stage["kind"] for stage in body["run"]["stages"]} == {"connector", "processor", "sink"}
+    assert sum(commit["inserted"] for commit in body["selected"]["commits"]) >= 30
+    assert any("n" in entry["added"] for entry in body["selected"]["schema"])
 
 
 def test_dev_says_what_is_wrong_before_it_starts_anything(tmp_path: Path) -> None:
