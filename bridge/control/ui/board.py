@@ -38,7 +38,7 @@ class Board:
         self._id = secrets.token_hex(8)
         self._here = socket.gethostname()
         self._status: Status | None = None
-        self._seen_at_s = time.monotonic()
+        self._seen_at_s: float | None = None
         self._flows: Mapping[str, Flow] = {}
         self._series: dict[str, Series] = {}
         self._refusing: Mapping[str, float] = {}
@@ -47,6 +47,12 @@ class Board:
         self.asked_at_s = float("-inf")
         self.run: Callable[[], RunState] | None = None
         self.details: Callable[[str], Details] | None = None
+
+    def begin(self) -> None:
+        """From here on somebody looks: that nothing is found is worth telling."""
+        with self._lock:
+            self.waiting = "the first look at the pipeline"
+            self._seen_at_s = time.monotonic()
 
     def observe(self, status: Status, flows: Mapping[str, Flow]) -> None:
         """A status was found."""
@@ -88,12 +94,12 @@ class Board:
         self.asked_at_s = time.monotonic()
         with self._lock:
             status = self._status
-            age_s = time.monotonic() - self._seen_at_s
+            age_s = 0.0 if self._seen_at_s is None else time.monotonic() - self._seen_at_s
             found: dict[str, Any] = {
                 "server": self._id,
                 "at_s": time.time(),
                 "age_s": None if status is None else round(age_s, 1),
-                "problem": self._problem or _silence(status, age_s),
+                "problem": self._problem or _silence(age_s),
                 "waiting": self.waiting if status is None else None,
                 "run": run,
                 "status": None,
@@ -130,7 +136,7 @@ class Board:
         return {name: self._clean(text) for name, text in asdict(alarm).items()}
 
 
-def _silence(status: Status | None, age_s: float) -> str | None:
-    if status is None or age_s <= STALE_S:
+def _silence(age_s: float) -> str | None:
+    if age_s <= STALE_S:
         return None
     return f"Kafka or the lake has not answered for {age_s:.0f} s"

@@ -59,7 +59,7 @@ class Sampler:
 
     def start(self) -> None:
         """Begin looking."""
-        self._board.waiting = "the first look at the pipeline"
+        self._board.begin()
         self._board.details = self._details.get
         for thread in self._threads:
             thread.start()

@@ -149,6 +149,18 @@ def test_before_the_first_look_it_says_what_it_waits_for() -> None:
     assert (state["status"], state["waiting"]) == (None, "the parts to start")
 
 
+def test_a_first_look_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board("the parts to start")
+    monkeypatch.setattr("bridge.control.ui.board.STALE_S", -1.0)
+    monkeypatch.setattr("bridge.control.ui.board.time.monotonic", iter(range(100)).__next__)
+    board.begin()
+
+    state = board.state(None, 0)
+
+    assert state["problem"].startswith("Kafka or the lake has not answered for")
+    assert state["waiting"] == "the first look at the pipeline"
+
+
 def test_what_failed_is_told_without_secrets_and_the_last_state_stays(board: Board) -> None:
     other = Board("Kafka", lambda text: text.replace("hunter22", "***"))
     other.observe(assess(well()), {})
