@@ -104,6 +104,7 @@ class Demo:
         self._shop = Shop(seed=7)
         self._show: Show = Show()
         self._page = RunPage(settings, self._screen.screen, self._screen.journal, self.event)
+        self._screen.page_url = lambda: self._page.url
         self._changes = 0
         self._replayed = 0
 
@@ -188,6 +189,8 @@ class Demo:
             self._until(found, supervisor, lambda: watch.reading("sink").count > 0, "sink")
             self._tick_until(found, supervisor, writer, kill)
             self._kill(supervisor)
+            # What comes while the sink is away waits for it.
+            end = max(end, self._clock() + self._seconds / 4)
             self._tick_until(found, supervisor, writer, end)
         finally:
             writer.stop()

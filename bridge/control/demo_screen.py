@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bridge.control.dev_screen import stage_box
@@ -66,6 +67,7 @@ class DemoScreen:
         self.live_since_s: float | None = None
         self.killed_at_s: float | None = None
         self._hint = "everything runs on this machine: no account, no Docker, no key"
+        self.page_url: Callable[[], str | None] = lambda: None
 
     def add_existing(self, count: int) -> None:
         """So many existing items were put."""
@@ -102,8 +104,12 @@ class DemoScreen:
             changes=self.writer.shown[-SHOWN_CHANGES:] if self.writer is not None else (),
             events=self.journal.last(SHOWN_CHANGES),
             progress=self._progress(),
-            hint=self._hint,
+            hint=self._hints(),
         )
+
+    def _hints(self) -> str:
+        url = self.page_url() if self.phase != Phase.DONE else None
+        return f"watch it at {url} · {self._hint}" if url else self._hint
 
     def _progress(self) -> float:
         if self.phase != Phase.LIVE or self.live_since_s is None:

@@ -73,6 +73,7 @@ class Dev:
         self._screen = DevScreen(plan, self._clock, settings.lake or str(folder / "lake"))
         self._show: Show = Show()
         self._page = RunPage(settings, self._screen.screen, self._screen.journal, self.event)
+        self._screen.page_url = lambda: self._page.url
 
     def run(self, *, local_dynamodb: bool, plain: bool, page: bool) -> None:
         """Parts, tables, stages; then look after them until interrupted."""

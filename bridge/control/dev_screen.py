@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bridge.control.pipeline import Reading, Watch
 from bridge.control.plan import Plan
 from bridge.control.screen import Box, Journal, Screen
@@ -27,6 +29,7 @@ class DevScreen:
         self.journal = Journal()
         self.watch: Watch | None = None
         self.hint = ""
+        self.page_url: Callable[[], str | None] = lambda: None
 
     def screen(self) -> Screen:
         """The screen of this moment."""
@@ -48,7 +51,9 @@ class DevScreen:
             ),
             changes=(),
             events=self.journal.last(SHOWN_CHANGES),
-            hint=" · ".join(text for text in (self.hint, f"lake {self._lake}", HINT) if text),
+            hint=" · ".join(
+                text for text in (self.page_url(), self.hint, f"lake {self._lake}", HINT) if text
+            ),
         )
 
 

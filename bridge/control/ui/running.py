@@ -53,6 +53,7 @@ class RunPage:
         self._open = contextlib.ExitStack()
         self._end: Mapping[str, Any] = {"verdict": None, "clean": True, "ended": False}
         self.supervisor: Supervisor | None = None
+        self.url: str | None = None
 
     def __enter__(self) -> RunPage:
         from bridge.control.ui.board import Board
@@ -65,7 +66,7 @@ class RunPage:
         except TailraceError as error:
             self._report(f"no page: {error}")
             return self
-        self._board = board
+        self._board, self.url = board, server.url
         self._report(f"page at {server.url}")
         return self
 
