@@ -43,7 +43,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The transforms of a file, compiled."""
+    """The transforms of a file, or of all files in a folder, compiled."""
 
     path: Path
     transforms: tuple[Transform, ...]
@@ -98,6 +98,8 @@ class Plan:
 def load_plan(target: str) -> Plan:
     """`FILE` or `FILE:name` -> its plan, with every transform compiled.
 
+    A folder is all its `transform_files` together.
+
     Raises:
         ConfigurationError: the file can't be loaded, has no such transform, a transform is wrong,
             or two of them feed one dataset.
@@ -105,11 +107,40 @@ def load_plan(target: str) -> Plan:
     from processors.loader import load_transforms
 
     path, name = split_target(target)
+    if path.is_dir():
+        return compile_plan(path, _of_folder(path, name))
     if not path.is_file():
         raise ConfigurationError(
             "no such file", where=str(path), remedy="Name a Python file with a @transform in it"
         )
     return compile_plan(path, tuple(load_transforms(path, name)))
+
+
+def transform_files(folder: Path) -> list[Path]:
+    """A folder's Python files, by name; `_….py` are for others to import."""
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _of_folder(folder: Path, name: str | None) -> tuple[Transform, ...]:
+    from processors.loader import load_transforms
+
+    found: dict[str, tuple[Path, Transform]] = {}
+    for path in transform_files(folder):
+        for transform in load_transforms(path):
+            other, _ = found.setdefault(transform.name, (path, transform))
+            if other != path:
+                raise ConfigurationError(
+                    f"two transforms are named {transform.name!r}",
+                    where=f"{other}, {path}",
+                    remedy="Rename one: topics and groups are called after it",
+                )
+    chosen = tuple(each for _, each in found.values() if name in (None, each.name))
+    if not chosen:
+        what = "no file with a @transform" if name is None else f"no transform named {name!r}"
+        raise ConfigurationError(
+            f"{what} is in this folder", where=str(folder), remedy="Put its .py file there"
+        )
+    return chosen
 
 
 def compile_plan(path: Path, transforms: tuple[Transform, ...]) -> Plan:

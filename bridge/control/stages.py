@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bridge.control.failpoint import failpoint
 from bridge.control.found import Following, needs_finding
-from bridge.control.plan import Feed, Plan, load_plan
+from bridge.control.plan import Feed, Plan
+from bridge.control.watch import watched
 from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
@@ -40,17 +41,27 @@ class Engine(Protocol):
 def run_stage(kind: str, target: str, settings: Settings) -> None:
     """Run one stage until it is told to stop.
 
+    A connector or sink of a folder begins again when its files ask it for other tables or datasets.
+
     Raises:
         TailraceError: the stage can't start, or can't go on.
     """
-    plan = load_plan(target)
-    with _stopping() as stop, _reported(kind, plan, settings) as report_on:
-        engine = _engine(kind, plan, settings)
-        with _observed(engine, settings):
-            report_on(engine)
-            logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
-            engine.run(stop)
-    logger.info("stage stopped", extra={"kind": kind})
+    with _stopping() as stop:
+        while _run_plan(kind, target, settings, stop):
+            logger.info("begins again: other transforms are in the folder", extra={"kind": kind})
+
+
+def _run_plan(kind: str, target: str, settings: Settings, stop: threading.Event) -> bool:
+    """Run the target as it is now; whether its folder changed, rather than that it was told to."""
+    with watched(kind, target, stop) as (plan, ended):
+        with _reported(kind, plan, settings) as report_on:
+            engine = _engine(kind, plan, settings)
+            with _observed(engine, settings):
+                report_on(engine)
+                logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
+                engine.run(ended)
+        logger.info("stage stopped", extra={"kind": kind})
+        return ended.is_set() and not stop.is_set()
 
 
 def _engine(kind: str, plan: Plan, settings: Settings) -> Engine:
