@@ -24,11 +24,13 @@ from bridge.connector.work import (
     Composer,
     Marks,
     Message,
+    Run,
     SegmentPage,
     ShardPage,
     Work,
     size_of,
 )
+from bridge.wire.envelope import stamp_record
 from bridge.wire.errors import FencedError, TailraceError
 from bridge.wire.kafka import KafkaConfig
 
@@ -259,20 +261,34 @@ class Bucket:
                 return
 
     def _produce(self, producer: Producer, batch: list[Work]) -> None:
-        produce = producer.produce
-        for message in self.composer.compose(batch, time.time()):
+        for piece in self.composer.runs(batch, time.time()):
+            if isinstance(piece, Run):
+                self._produce_run(producer, piece)
+                continue
             while True:
                 try:
-                    if message.partition is None and message.headers is None:
-                        produce(message.topic, message.value, message.key)
-                    else:
-                        _produce_in_full(producer, message)
+                    _produce_one(producer, piece)
                     break
                 except BufferError:
-                    if self._dropped:
-                        raise KafkaException(KafkaError(_PURGED)) from None
-                    producer.poll(0.1)
+                    self._await_room(producer)
         self._failpoint("connector.produced")
+
+    def _produce_run(self, producer: Producer, run: Run) -> None:
+        produce, topic, tail = producer.produce, run.topic, run.tail
+        for keyed in run.records:
+            value = stamp_record(keyed.record, tail)
+            while True:
+                try:
+                    produce(topic, value, keyed.key)
+                    break
+                except BufferError:
+                    self._await_room(producer)
+
+    def _await_room(self, producer: Producer) -> None:
+        """The producer's queue is full."""
+        if self._dropped:
+            raise KafkaException(KafkaError(_PURGED))
+        producer.poll(0.1)
 
     def _commit(self, producer: Producer) -> None:
         """Commit; a retriable failure leaves the outcome open, so only committing again will do."""
@@ -329,7 +345,7 @@ class Bucket:
                 self._changed.wait(_RETRY.delay_s(failures, 0.5))
 
 
-def _produce_in_full(producer: Producer, message: Message) -> None:
+def _produce_one(producer: Producer, message: Message) -> None:
     place = {} if message.partition is None else {"partition": message.partition}
     producer.produce(message.topic, message.value, message.key, headers=message.headers, **place)
 

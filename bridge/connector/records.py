@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from bridge.connector.cutting import Cut, LoneKey, cut
 from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import read_record
 from bridge.wire.errors import WireError
@@ -77,6 +78,7 @@ class HashKey:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._all_lone = LoneKey(name).all
         plain = rb'[^"\\\x00-\x1f]+'
         part = b"%b:" % re.escape(orjson.dumps(name)) + rb'\{"S":"' + plain + rb'"\}'
         # The range key's attribute has another name: DynamoDB gives each name once.
@@ -98,6 +100,10 @@ class HashKey:
         if found := self._last(keys):
             return b"{" + found[1]
         return canonical_key({self.name: _decode_keys(keys)[self.name]})
+
+    def of_all(self, keys: list[bytes]) -> list[bytes]:
+        """The Kafka keys of all records of an answer; raises what `of` does."""
+        return keys if self._all_lone(keys) else list(map(self.of, keys))
 
 
 @dataclass(slots=True)
@@ -153,6 +159,9 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
     Raises:
         WireError: the body is not what GetRecords answers.
     """
+    found = cut(body)
+    if found is not None and (page := _take_cut(found, len(body), hash_key, after)) is not None:
+        return page
     try:
         answer = _decode_records(body)
     except (msgspec.DecodeError, msgspec.ValidationError):
@@ -164,6 +173,29 @@ def decode_records(body: bytes, hash_key: HashKey, after: str | None) -> Records
     if not _take_orderly(page, body, records, hash_key, after):
         _take_each(page, records, hash_key, after)
     return page
+
+
+def _take_cut(
+    found: Cut, size_bytes: int, hash_key: HashKey, after: str | None
+) -> RecordsPage | None:
+    """The page, if every record can be keyed and is new."""
+    numbers = found.numbers
+    if "" in numbers or not _rising(numbers if after is None else [after, *numbers]):
+        return None
+    try:
+        keys = hash_key.of_all(found.keys)
+    except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
+        return None
+    records = found.records
+    for place in found.identified:
+        records[place] = _standard_identity(records[place])
+    return RecordsPage(
+        records=list(map(Keyed, keys, records)),
+        next_iterator=found.next_iterator,
+        last=numbers[-1],
+        newest_s=found.newest_s,
+        size_bytes=size_bytes,
+    )
 
 
 def _take_orderly(

@@ -80,6 +80,12 @@ class ConnectorConfig:
     buffer_bytes: int = 32 * 1024 * 1024
     topic_settings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def commit(self) -> CommitPolicy:
+        """When a bucket commits: four buckets may wait with so much at once."""
+        bytes_max = max(1024 * 1024, self.buffer_bytes // 4)
+        return CommitPolicy(interval_s=self.transaction_interval_s, bytes_max=bytes_max)
+
 
 def _nothing(_point: str) -> None:
     """The failpoint of production."""
@@ -278,10 +284,7 @@ class Connector:
             kafka=config.kafka,
             buckets=config.buckets,
             partitions=partitions,
-            commit=CommitPolicy(
-                interval_s=config.transaction_interval_s,
-                bytes_max=max(1024 * 1024, config.buffer_bytes // 4),
-            ),
+            commit=config.commit,
             threads=config.threads,
             buffer_bytes=config.buffer_bytes,
             survey_interval_s=config.survey_interval_s,

@@ -27,6 +27,23 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     headers: Headers | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages of a page: each record's key is theirs, its bytes with `tail` spliced in the value.
+
+    A thousand of them are one object here: who produces them makes none of its own for each.
+    """
+
+    topic: str
+    tail: bytes
+    records: tuple[Keyed, ...] | list[Keyed]
+
+    def messages(self) -> Iterator[Message]:
+        """One by one."""
+        for keyed in self.records:
+            yield Message(self.topic, keyed.key, stamp_record(keyed.record, self.tail))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardPage:
     """Records of a shard and where it stands after them.
@@ -94,6 +111,14 @@ class Composer:
 
     def compose(self, batch: Iterable[Work], now_s: float) -> Iterator[Message]:
         """Changes first, in order, then the positions that cover them."""
+        for piece in self.runs(batch, now_s):
+            if isinstance(piece, Run):
+                yield from piece.messages()
+            else:
+                yield piece
+
+    def runs(self, batch: Iterable[Work], now_s: float) -> Iterator[Run | Message]:
+        """The same, changes in runs."""
         positions: dict[bytes, bytes] = {}
         for work in batch:
             match work:
@@ -127,13 +152,17 @@ class Composer:
             tail = self._stamps[known] = stamp(epoch, shard, arn, addressee)
         return tail
 
-    def _changes(self, table: str, tail: bytes, records: Iterable[Keyed]) -> Iterator[Message]:
+    def _changes(
+        self, table: str, tail: bytes, records: tuple[Keyed, ...] | list[Keyed]
+    ) -> Iterator[Run | Message]:
         topic = self.changes[table]
-        for keyed in records:
+        begin = 0
+        for place, keyed in enumerate(records):
             if keyed.key is None:
+                yield Run(topic, tail, records[begin:place])
                 yield self._dead_letter(table, topic, keyed)
-            else:
-                yield Message(topic, keyed.key, stamp_record(keyed.record, tail))
+                begin = place + 1
+        yield Run(topic, tail, records[begin:] if begin else records)
 
     def _dead_letter(self, table: str, topic: str, keyed: Keyed) -> Message:
         letter = DeadLetter(

@@ -56,7 +56,7 @@ def stamp_record(record: bytes, stamp_tail: bytes) -> bytes:
 
     `record` is a non-empty JSON object exactly as GetRecords returned it.
     """
-    if record[-1:] == b"}" and not record[-2:-1].isspace():
+    if record[-1] == 0x7D and record[-2] > 0x20:  # a brace, and no space before it
         return record[:-1] + stamp_tail
     end = record.rindex(b"}")
     return record[:end].rstrip() + stamp_tail

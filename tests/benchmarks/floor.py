@@ -2,8 +2,8 @@
 
 The same answers through the connector's own HTTP client, unread; as many messages, ready-made
 before; producers with the connector's own settings, one for each bucket that has shards, each
-committing once a second or at as many bytes. No record is looked at, no position is kept, and one
-thread does it all.
+committing as it does: once a second, or sooner at as many bytes. No record is looked at, no
+position is kept, and one thread does it all.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from confluent_kafka import Producer
 from bridge.connector.aws import AwsRegion
 from bridge.connector.bucket import producer_settings
 from bridge.connector.plan import shard_bucket
+from bridge.connector.service import ConnectorConfig
 from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import stamp, stamp_record
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import DEFAULT_BUCKETS
 from tests.benchmarks import answers
 from tests.benchmarks.answers import Answers
-
-BYTES_MAX = 16 * 1024 * 1024
 
 
 def ready_made(records: int) -> list[tuple[bytes, bytes]]:
@@ -54,13 +53,13 @@ class Lane:
 
     def commit(self, topic: str, messages: list[tuple[bytes, bytes]]) -> None:
         """Produce what waits, in one transaction."""
-        producer = self.producer
+        producer, produce = self.producer, self.producer.produce
         producer.begin_transaction()
         for _ in range(self.pages):
             for key, value in messages:
                 while True:
                     try:
-                        producer.produce(topic, key=key, value=value)
+                        produce(topic, value, key)
                         break
                     except BufferError:
                         producer.poll(0.1)
@@ -79,6 +78,7 @@ class Floor:
         self._iterators = [answers.iterator_of(shard, 0) for shard in range(shards)]
         names = [answers.shard_id(shard) for shard in range(shards)]
         self._owner = [shard_bucket(DEFAULT_BUCKETS, answers.ARN, name) for name in names]
+        self._bytes_max = ConnectorConfig(kafka=kafka, sources=()).commit.bytes_max
         self._lanes = {bucket: Lane(kafka, bucket) for bucket in sorted(set(self._owner))}
 
     def run(self, interval_s: float) -> None:
@@ -94,7 +94,7 @@ class Floor:
     def _commit_due(self, interval_s: float) -> None:
         now = time.monotonic()
         for lane in self._lanes.values():
-            due = now - lane.committed_at >= interval_s or lane.waiting_bytes >= BYTES_MAX
+            due = now - lane.committed_at >= interval_s or lane.waiting_bytes >= self._bytes_max
             if lane.pages and due:
                 lane.commit(self._topic, self._messages)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -20,7 +21,7 @@ from prometheus_client import REGISTRY
 from bridge.connector.bucket import Bucket, CommitPolicy, producer_settings
 from bridge.connector.fetch import Budget
 from bridge.connector.records import Keyed
-from bridge.connector.work import Composer, Message, ShardPage, Work
+from bridge.connector.work import Composer, Message, Run, ShardPage, Work
 from bridge.wire.kafka import KafkaConfig, read_to_end, written_bounds
 from bridge.wire.topics import TopicNames, TopicSpec, admin, ensure_topics
 from tests.parts.brokers import Broker
@@ -67,13 +68,16 @@ class Halting(Composer):
     def _written(self) -> int:
         return written_bounds(self._client, self.changes["orders"], [0])[0].end
 
-    def compose(self, batch: Iterable[Work], now_s: float) -> Iterator[Message]:
-        messages, before = super().compose(batch, now_s), self._written()
-        yield next(messages)
+    def runs(self, batch: Iterable[Work], now_s: float) -> Iterator[Run | Message]:
+        pieces, before = super().runs(batch, now_s), self._written()
+        first = next(pieces)
+        assert isinstance(first, Run)
+        yield replace(first, records=first.records[:1])
         if self._halts:
             wait_until(lambda: self._written() > before, timeout_s=30, what="the first message")
             self._halts = False
-        yield from messages
+        yield replace(first, records=first.records[1:])
+        yield from pieces
 
 
 def test_a_bucket_commits_what_was_refused_once_the_broker_takes_it(
