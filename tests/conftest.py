@@ -1,7 +1,7 @@
 """Which real parts a test run uses, and what that leaves out.
 
 The same tests run on the embedded parts, on Apache Kafka and DynamoDB Local, or on whatever answers
-at an address. A test that needs what the chosen broker lacks is deselected and listed at the end:
+at an address. A test that needs what the chosen parts lack is deselected and listed at the end:
 never passed, never skipped. A part that can't start is an error.
 """
 
@@ -66,6 +66,7 @@ def _check(config: pytest.Config, option: str, known: set[str], marker: str) -> 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     has = brokers.capabilities(config.getoption("--broker"))
+    has |= dynamodb_parts.capabilities(config.getoption("--dynamodb"))
     left_out: dict[str, list[str]] = {}
     kept: list[pytest.Item] = []
     deselected: list[pytest.Item] = []
@@ -82,7 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _needs(item: pytest.Item) -> frozenset[str]:
     needs = frozenset(need for mark in item.iter_markers("needs") for need in mark.args)
-    unknown = needs - brokers.CAPABILITIES
+    unknown = needs - brokers.CAPABILITIES - dynamodb_parts.CAPABILITIES
     if unknown:
         raise pytest.UsageError(f"{item.nodeid} needs {sorted(unknown)}: no such capability")
     return needs
@@ -93,8 +94,8 @@ def pytest_terminal_summary(
 ) -> None:
     left_out = config.stash.get(_left_out, {})
     if left_out:
-        choice = config.getoption("--broker")
-        terminalreporter.section(f"left out: the {choice} broker cannot do it")
+        broker, dynamodb = config.getoption("--broker"), config.getoption("--dynamodb")
+        terminalreporter.section(f"left out: broker {broker} or DynamoDB {dynamodb} cannot do it")
         for missing, tests in sorted(left_out.items()):
             terminalreporter.write_line(f"needs {missing}:")
             for test in tests:

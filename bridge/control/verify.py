@@ -70,9 +70,13 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Nothing missing, extra or different, nothing set aside, nobody stuck."""
+        """Nothing missing, extra or different, nothing set aside, nobody stuck.
+
+        A snapshot that differs from the source of now is not: among the later changes a wrong row
+        would not show.
+        """
         wrong = self.missing + self.extra + self.different + self.dead_lettered
-        return not wrong and self.stalled is None
+        return not wrong + self.since_snapshot and self.stalled is None
 
     def as_dict(self) -> dict[str, Any]:
         """The figures."""
@@ -94,7 +98,10 @@ class Verdict:
             f"{self.dataset} {self.delta_rows:,} rows"
         )
         if self.snapshot_only and self.since_snapshot:
-            return f"a snapshot: {sides}: {self.since_snapshot:,} differ from the source of now"
+            return (
+                f"NOT verified: a snapshot: {sides}: {self.since_snapshot:,} differ from the "
+                "source of now"
+            )
         counts = f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
         rest = "".join(
             f", {count:,} {name}"
@@ -116,7 +123,7 @@ class Verdict:
         if self.snapshot_only:
             lines.append(
                 "the dataset is the source as it was when it was read; what changed later can't be "
-                "told from what is wrong. tailrace backfill reads it again"
+                "told from what is wrong. tailrace backfill reads it again, then verify tells"
             )
         if self.rebuilding:
             lines.append(

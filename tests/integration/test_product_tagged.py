@@ -37,9 +37,8 @@ def keys_of(work: Workload) -> set[str]:
     return {f'["{work.table}",{{"orderId":{{"S":"k-{number}"}}}}]' for number in work.live}
 
 
-def test_tables_join_by_their_tags(product, dynamodb):
-    if dynamodb.name == "local":
-        pytest.skip("DynamoDB Local knows no tags")
+@pytest.mark.needs("tags")
+def test_tables_join_by_their_tags(product):
     made = product(text=TAGGED, existing=20, keys=30)
     client, first = made.workload.client, made.workload.table
     tags = [{"Key": "team", "Value": first}]

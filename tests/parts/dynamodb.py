@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.parts.aws import NOT_YET, client, credentials, credentials_of_the_environment
 from tests.parts.jars import jars
@@ -12,12 +12,15 @@ from tests.parts.ports import free_port
 from tests.parts.process import PartFailedError, Process
 
 START_TIMEOUT_S = 120.0
+TAGS: Final = "tags"  # tables can be tagged, and found by their tags
+CAPABILITIES: Final = frozenset({TAGS})
 
 
 class DynamoDB:
     """A DynamoDB endpoint with streams, at an address; subclasses start one."""
 
     name = "address"
+    capabilities = CAPABILITIES  # it is taken at its word
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -55,6 +58,7 @@ class DynamoDBLocal(DynamoDB):
     """Amazon's DynamoDB Local, in memory."""
 
     name = "local"
+    capabilities = CAPABILITIES - {TAGS}
 
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
@@ -103,6 +107,11 @@ class MotoServer(DynamoDB):
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+
+def capabilities(choice: str) -> frozenset[str]:
+    """What the DynamoDB of this `--dynamodb` value can do, without starting it."""
+    return (DynamoDBLocal if choice == "local" else DynamoDB).capabilities
 
 
 def dynamodb(choice: str, folder: Path) -> DynamoDB:

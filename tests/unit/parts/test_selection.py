@@ -1,4 +1,4 @@
-"""A test the chosen broker can't serve is left out and listed; on Kafka none is."""
+"""A test the chosen parts can't serve is left out and listed; on Kafka none is."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ def marked(*needs: str) -> Any:
     return SimpleNamespace(nodeid="test_x", iter_markers=lambda name: marks)
 
 
-def test_embedded_run_lists_what_it_leaves_out() -> None:
-    listed = collect("--broker", "embedded").stdout
-    selected, left_out = listed.split("left out: the embedded broker cannot do it")
+def test_a_run_lists_what_its_parts_leave_out() -> None:
+    listed = collect("--broker", "embedded", "--dynamodb", "local").stdout
+    selected, left_out = listed.split("left out: broker embedded or DynamoDB local cannot do it")
     test = "test_broker_contract.py::test_acknowledged_data_survives_sigkill"
     assert test not in selected
     assert f"needs durable:\n  tests/integration/{test}" in left_out
+    tagged = "tests/integration/test_product_tagged.py::test_tables_join_by_their_tags"
+    assert tagged not in selected
+    assert f"needs tags:\n  {tagged}" in left_out
     assert "deselected" in left_out
 
 
