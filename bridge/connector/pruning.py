@@ -5,8 +5,8 @@ deletes its listing, when its end was committed long ago, AWS does not know it a
 known comes before it, and each of its children has been begun and has a listing of its own. Only
 then its bucket's owner deletes the position. So at every moment a shard that is still listed, by
 the leader or by its parent's end, has a position, and a position without a listing is done with.
-Whoever takes a bucket over has read all partitions up to the end they had after the fencing, so it
-has seen whatever these deletions followed from.
+Whoever takes a bucket over has read all that was committed, in all partitions, after the fencing,
+so it has seen whatever these deletions followed from.
 
 Streams that a newer one has replaced, and scans of older epochs, go as a whole.
 """

@@ -10,13 +10,21 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from bridge.wire.errors import BrokerUnreachableError, TopicError
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, LogBounds, unreachable, written_bounds
+from bridge.wire.kafka import (
+    REQUEST_TIMEOUT_S,
+    KafkaConfig,
+    LogBounds,
+    committed_ends,
+    unreachable,
+    written_bounds,
+)
 
 logger = logging.getLogger(__name__)
 
 _WIPED = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
 _LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001
 _BATCH = 2000
+_ENDS_TIMEOUT_S = 5.0
 
 
 class Tail:
@@ -60,14 +68,21 @@ class Tail:
         """The offset up to which the partition was read, transaction markers included."""
         return self._positions[partition]
 
-    def ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Where the partitions end now.
+    def targets(self, own: Iterable[int]) -> dict[int, dict[int, int]]:
+        """For each own partition, up to where all of them must be read before it may be used.
+
+        Itself to its end: its owner before is fenced, and everything it left is decided. Of the
+        others, what is committed by now. Whatever the owner before had acted on is in that; what
+        another worker has in an open transaction is not waited for.
 
         Raises:
             BrokerUnreachableError: no answer in time.
         """
-        bounds = self._bounds(partitions, timeout_s=5.0)
-        return {partition: found.end for partition, found in bounds.items()}
+        own = list(own)
+        written = self._bounds(own, timeout_s=_ENDS_TIMEOUT_S)
+        client = AdminClient(self._kafka.client())
+        every = committed_ends(client, self._topic, self._positions, timeout_s=_ENDS_TIMEOUT_S)
+        return {number: {**every, number: written[number].end} for number in own}
 
     def poll(self, timeout_s: float, apply: Callable[[bytes, bytes | None], object]) -> int:
         """Hand over what was committed since the last call; the number of records.

@@ -240,7 +240,7 @@ class Worker:
                 self._dirty = True
 
     def _take_over(self) -> None:
-        """A bucket may be used once all partitions are read to their ends after the fencing.
+        """A bucket may be used once all partitions are read as far as `Tail.targets` says.
 
         Its own tells how far the bucket came. The others hold what that followed from: a position
         that was deleted there must not look as though it had never been (see `pruning`).
@@ -267,8 +267,7 @@ class Worker:
         if not numbers or time.monotonic() < self._ask_ends_at:
             return
         try:
-            ends = self._tail.ends(range(self._config.buckets))
-            self._targets.update(dict.fromkeys(numbers, ends))
+            self._targets.update(self._tail.targets(numbers))
         except BrokerUnreachableError as error:
             self._ask_ends_at = time.monotonic() + _ASK_AGAIN_S
             logger.warning("asking for the log's ends failed", extra={"cause": str(error)})

@@ -163,18 +163,48 @@ def written_bounds(
         BrokerUnreachableError: no answer within `timeout_s`.
     """
     places = [TopicPartition(topic, p) for p in partitions]
+    uncommitted = IsolationLevel.READ_UNCOMMITTED
 
-    def ask(spec: OffsetSpec) -> dict[int, int]:
-        futures = client.list_offsets(
-            dict.fromkeys(places, spec),
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=timeout_s,
-        )
-        return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
+    def ask() -> dict[int, LogBounds]:
+        starts = _offsets(client, places, OffsetSpec.earliest(), uncommitted, timeout_s)
+        ends = _offsets(client, places, OffsetSpec.latest(), uncommitted, timeout_s)
+        return {p: LogBounds(start, ends[p]) for p, start in starts.items()}
 
-    starts = _settled(lambda: ask(OffsetSpec.earliest()), topic, SETTLE_TIMEOUT_S)
-    ends = _settled(lambda: ask(OffsetSpec.latest()), topic, SETTLE_TIMEOUT_S)
-    return {p: LogBounds(starts[p], ends[p]) for p in starts}
+    return _settled(ask, topic, SETTLE_TIMEOUT_S)
+
+
+def committed_ends(
+    client: AdminClient,
+    topic: str,
+    partitions: Iterable[int],
+    timeout_s: float = REQUEST_TIMEOUT_S,
+) -> dict[int, int]:
+    """Where a read_committed reader of each partition comes to now.
+
+    That is its end, or where the oldest transaction begins that is still open; whatever such a
+    reader has ever seen lies before it.
+
+    Raises:
+        BrokerUnreachableError: no answer within `timeout_s`.
+    """
+    places = [TopicPartition(topic, p) for p in partitions]
+    latest, committed = OffsetSpec.latest(), IsolationLevel.READ_COMMITTED
+    return _settled(
+        lambda: _offsets(client, places, latest, committed, timeout_s), topic, SETTLE_TIMEOUT_S
+    )
+
+
+def _offsets(
+    client: AdminClient,
+    places: list[TopicPartition],
+    spec: OffsetSpec,
+    isolation: IsolationLevel,
+    timeout_s: float,
+) -> dict[int, int]:
+    futures = client.list_offsets(
+        dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=timeout_s
+    )
+    return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
 
 
 def _settled(ask: Callable[[], T], where: str, timeout_s: float) -> T:

@@ -128,3 +128,16 @@ class SimKafka:
     def end(self, place: Place) -> int:
         """The end of the log, open transactions included."""
         return len(self.logs.get(place, []))
+
+    def stable_end(self, place: Place) -> int:
+        """Where the oldest transaction begins that is not decided here; the end if there is none.
+
+        What a read_committed reader saw, ever, lies before it.
+        """
+        entries = self.logs.get(place, [])
+        undecided = (
+            number
+            for number, entry in enumerate(entries)
+            if entry.transaction is not None and entry.transaction.visible(place) is None
+        )
+        return next(undecided, len(entries))

@@ -81,7 +81,10 @@ class SimWorker:
         self.survey: Survey | None = None
 
     def acquire(self, bucket: int) -> None:
-        """Become the owner: fence the one before, then read all partitions to their ends."""
+        """Become the owner: fence the one before, then read the own partition to its end.
+
+        Of the others, what was committed by then: what the owner before had acted on.
+        """
         kafka = self.simulation.kafka
         producer = kafka.init(f"bucket-{bucket}")
         composer = Composer(
@@ -90,11 +93,14 @@ class SimWorker:
             changes={TABLE: CHANGES},
             dead_letters="dead",
         )
-        target = tuple(kafka.end((CHECKPOINTS, number)) for number in range(BUCKETS))
+        target = tuple(
+            (kafka.end if number == bucket else kafka.stable_end)((CHECKPOINTS, number))
+            for number in range(BUCKETS)
+        )
         self.owned[bucket] = Owned(producer, Backlog(composer), target)
 
     def ready(self) -> dict[int, Owned]:
-        """Buckets after whose fencing all partitions were read to their ends."""
+        """Buckets after whose fencing all partitions were read as far as `acquire` noted."""
         ready = {
             bucket: owned
             for bucket, owned in self.owned.items()

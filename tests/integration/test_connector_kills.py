@@ -9,8 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from bridge.connector.plan import shard_bucket
 from bridge.wire.kafka import KafkaConfig
+from bridge.wire.namespace import encode_key
+from bridge.wire.topics import DEFAULT_BUCKETS, TopicNames
 from tests.fakes.dynamodb import FakeDynamoDB, World
 from tests.fault import lab
 from tests.fault.writer import Writer
@@ -82,6 +86,58 @@ def test_others_take_over_within_15_seconds_of_a_kill(
                 world.put(TABLE, {"id": {"S": f"after-{number}"}, "n": {"N": "1"}})
             lab.await_history(kafka, world.history, TABLE, timeout_s=30)
             assert time.monotonic() - killed_at < 15
+
+
+@pytest.mark.needs("expiry", "txn_timeout")
+def test_an_open_transaction_of_another_bucket_holds_up_no_take_over(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    """Only what the buckets with shards need is waited for, not the end of every partition."""
+    world = World(shards=4, seed=11)
+    with FakeDynamoDB(world) as server:
+        world.create_table(TABLE)
+        arn = world.stream_arn(TABLE)
+        used = {shard_bucket(DEFAULT_BUCKETS, arn, shard) for shard in world.open_shards(TABLE)}
+        other = max(set(range(1, DEFAULT_BUCKETS)) - used)
+        first, second = (
+            lab.connector_process(
+                replace(kafka, replica=name),
+                server.endpoint,
+                [TABLE],
+                log=tmp_path / name,
+                name=name,
+                **QUICK,
+            )
+            for name in ("first", "second")
+        )
+        with first:
+            world.put(TABLE, {"id": {"S": "before"}, "n": {"N": "1"}})
+            lab.await_history(kafka, world.history, TABLE)
+            lab.await_changes(kafka, TABLE, lambda found: len(found.seals) >= 4)
+            with second:
+                wait_until(
+                    lambda: "bucket taken over" in second.log_tail(), timeout_s=30, what="a share"
+                )
+                holder = _hold_open(kafka, other)
+                first.kill()
+                killed_at = time.monotonic()
+                for number in range(50):
+                    world.put(TABLE, {"id": {"S": f"after-{number}"}, "n": {"N": "1"}})
+                lab.await_history(kafka, world.history, TABLE, timeout_s=30)
+                assert time.monotonic() - killed_at < 15
+                holder.abort_transaction(20)
+
+
+def _hold_open(kafka: KafkaConfig, partition: int) -> Producer:
+    """A transaction with a checkpoint in it that nobody decides for a minute."""
+    settings = kafka.producer(transactional_id=f"{kafka.namespace}.held-open")
+    producer = Producer({**settings, "transaction.timeout.ms": 60_000})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    key = encode_key("held-open")
+    producer.produce(TopicNames(kafka.namespace).checkpoints, b"{}", key, partition=partition)
+    producer.flush(20)
+    return producer
 
 
 @pytest.mark.real
