@@ -82,6 +82,7 @@ def table_status(view: CheckpointView, feed: Feed, now_s: float) -> TableStatus:
         counts[_SHOWN.get(state, "waiting")] += 1
     rested_s = 0.0 if feed.paused_at_s is None else now_s - feed.paused_at_s
     lag_s = max(rested_s, feed.lag_s(now_s), 0.0) if generation.reads_stream else None
+    unread_s = max(rested_s, feed.unread_s(now_s), 0.0)
     segments = view.segments[name, generation.epoch].values() if generation.segments else ()
     return TableStatus(
         table=name,
@@ -91,7 +92,7 @@ def table_status(view: CheckpointView, feed: Feed, now_s: float) -> TableStatus:
         shards_waiting=counts["waiting"],
         shards_done=counts["done"],
         lag_s=lag_s,
-        hours_to_trim=None if lag_s is None else RETENTION_HOURS - lag_s / 3600,
+        hours_to_trim=None if lag_s is None else max(0.0, RETENTION_HOURS - unread_s / 3600),
         snapshot=snapshot_progress(generation, segments, feed.items_expected, now_s),
         sealed=view.sealed.get(name, 0) >= generation.epoch,
         paused_at_s=feed.paused_at_s,

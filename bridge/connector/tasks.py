@@ -87,6 +87,14 @@ class Feed:
         """How far the slowest shard is behind, seconds."""
         return max((now_s - newest for newest, _ in list(self.lags.values()) if newest), default=0)
 
+    def unread_s(self, now_s: float) -> float:
+        """How old a change can be that no answer has given yet, seconds.
+
+        A shard that gave nothing was read up to that answer: when none comes any more, because AWS
+        fails or a gap halts the table, its unread changes age.
+        """
+        return max((now_s - (newest or at) for newest, at in list(self.lags.values())), default=0)
+
 
 class ShardTask:
     """Reads one shard into its bucket."""

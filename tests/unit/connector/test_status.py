@@ -76,6 +76,17 @@ def test_the_oldest_unread_change_tells_the_hours_that_are_left() -> None:
     assert found.hours_to_trim == pytest.approx(23.5, abs=0.01)
 
 
+def test_what_nobody_reads_any_more_ages_towards_its_trimming() -> None:
+    view, reading = view_of(GENERATION), feed()
+    reading.lags["quiet"] = (0.0, NOW_S)  # the last answer held nothing
+    caught_up = table_status(view, reading, NOW_S + 1)
+    silent = table_status(view, reading, NOW_S + 20 * 3600)
+    lost = table_status(view, reading, NOW_S + 30 * 3600)
+    assert caught_up.hours_to_trim == pytest.approx(24, abs=0.01)
+    assert silent.hours_to_trim == pytest.approx(4, abs=0.01)
+    assert (silent.lag_s, lost.hours_to_trim) == (0, 0)
+
+
 def test_progress_of_a_scan_counts_items_against_the_expected_ones() -> None:
     found = status(GENERATION, segment(0, items=25), items_expected=100).snapshot
     assert found is not None
