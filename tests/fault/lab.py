@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from bridge.connector.service import Connector, ConnectorConfig
 from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import Sealed, change_key, change_origin, change_version, header
 from bridge.wire.errors import BrokerUnreachableError
-from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.kafka import KafkaConfig, committed_ends, read_to_end
 from bridge.wire.topics import TopicNames, admin, existing_topics
 from tests.fakes.dynamodb import History
 from tests.parts.process import Process
@@ -231,6 +232,26 @@ def await_changes(
         kinds = f"{len(last.stream())} changes, {len(last.reads())} rows, {len(last.seals)} seals"
         raise AssertionError(f"{error}; the topic holds {kinds}") from None
     return last
+
+
+def await_quiet(kafka: KafkaConfig, table: str, *, quiet_s: float, timeout_s: float) -> None:
+    """Wait until nothing has been committed to the topic for so long.
+
+    It asks for offsets alone: reading a large topic again and again would take the processor away
+    from the fake, which lives in this process.
+    """
+    topic, client = TopicNames(kafka.namespace).changes(table), admin(kafka)
+    partitions = existing_topics(client)[topic]
+    seen, since = -1, time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal seen, since
+        found = sum(committed_ends(client, topic, range(partitions)).values())
+        if found != seen:
+            seen, since = found, time.monotonic()
+        return time.monotonic() - since >= quiet_s
+
+    wait_until(quiet, timeout_s=timeout_s, what="nothing more to be committed", interval_s=0.5)
 
 
 def await_history(

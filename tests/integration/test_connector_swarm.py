@@ -118,6 +118,7 @@ def test_workers_killed_and_held_lose_and_double_nothing(
         for worker in swarm.workers:
             if not worker.alive:
                 worker.start()
+        lab.await_quiet(kafka, TABLE, quiet_s=8.0, timeout_s=300)
         lab.await_history(kafka, fake.history, TABLE, timeout_s=120)
         # A snapshot that is asked for while another is being read takes its place.
         topic = lab.await_changes(
