@@ -164,13 +164,9 @@ def written_bounds(
     """
     places = [TopicPartition(topic, p) for p in partitions]
     uncommitted = IsolationLevel.READ_UNCOMMITTED
-
-    def ask() -> dict[int, LogBounds]:
-        starts = _offsets(client, places, OffsetSpec.earliest(), uncommitted, timeout_s)
-        ends = _offsets(client, places, OffsetSpec.latest(), uncommitted, timeout_s)
-        return {p: LogBounds(start, ends[p]) for p, start in starts.items()}
-
-    return _settled(ask, topic, SETTLE_TIMEOUT_S)
+    starts = _offsets(client, places, OffsetSpec.earliest(), uncommitted, timeout_s)
+    ends = _offsets(client, places, OffsetSpec.latest(), uncommitted, timeout_s)
+    return {p: LogBounds(start, ends[p]) for p, start in starts.items()}
 
 
 def committed_ends(
@@ -189,9 +185,7 @@ def committed_ends(
     """
     places = [TopicPartition(topic, p) for p in partitions]
     latest, committed = OffsetSpec.latest(), IsolationLevel.READ_COMMITTED
-    return _settled(
-        lambda: _offsets(client, places, latest, committed, timeout_s), topic, SETTLE_TIMEOUT_S
-    )
+    return _offsets(client, places, latest, committed, timeout_s)
 
 
 def _offsets(
@@ -201,10 +195,13 @@ def _offsets(
     isolation: IsolationLevel,
     timeout_s: float,
 ) -> dict[int, int]:
-    futures = client.list_offsets(
-        dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=timeout_s
-    )
-    return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
+    def ask() -> dict[int, int]:
+        futures = client.list_offsets(
+            dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=timeout_s
+        )
+        return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
+
+    return _settled(ask, places[0].topic if places else "no partition", SETTLE_TIMEOUT_S)
 
 
 def _settled(ask: Callable[[], T], where: str, timeout_s: float) -> T:
