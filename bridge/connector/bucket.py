@@ -29,6 +29,7 @@ from bridge.connector.work import (
     ShardPage,
     Work,
     size_of,
+    table_of,
 )
 from bridge.wire.envelope import stamp_record
 from bridge.wire.errors import FencedError, TailraceError
@@ -225,6 +226,8 @@ class Bucket:
         self.backlog.settle(batch)
         for work in batch:
             _count(work)
+        for table in filter(None, set(map(table_of, batch))):
+            metrics.TRANSACTIONS.labels(table).inc()
 
     def _clear(self) -> None:
         with self._changed:
@@ -257,7 +260,6 @@ class Bucket:
                 self._pause(failures)
             else:
                 self._failpoint("connector.after_commit")
-                metrics.TRANSACTIONS.inc()
                 return
 
     def _produce(self, producer: Producer, batch: list[Work]) -> None:

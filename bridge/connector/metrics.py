@@ -9,9 +9,17 @@ BYTES = Counter("tailrace_connector_bytes_total", "Bytes of answers committed to
 SNAPSHOT_ITEMS = Counter(
     "tailrace_connector_snapshot_items_total", "Scanned items committed to Kafka", ["table"]
 )
-TRANSACTIONS = Counter("tailrace_connector_transactions_total", "Kafka transactions committed")
+TRANSACTIONS = Counter(
+    "tailrace_connector_transactions_total",
+    "Kafka transactions committed that held something of the table",
+    ["table"],
+)
 ABORTS = Counter("tailrace_connector_aborts_total", "Kafka transactions aborted and done again")
-FENCES = Counter("tailrace_connector_fences_total", "Times another owner took a bucket over")
+FENCES = Counter(
+    "tailrace_connector_fences_total",
+    "Times another owner took over a bucket that carries the table",
+    ["table"],
+)
 THROTTLES = Counter("tailrace_connector_throttles_total", "Calls refused as too many", ["table"])
 EMPTY_READS = Counter("tailrace_connector_empty_reads_total", "Answers without records", ["table"])
 DEAD_LETTERS = Counter(

@@ -95,6 +95,17 @@ def size_of(work: Work) -> int:
     return work.size_bytes if isinstance(work, ShardPage | SegmentPage) else 0
 
 
+def table_of(work: Work) -> str | None:
+    """Whose changes or items it carries; None for what is about no items."""
+    match work:
+        case ShardPage():
+            return work.table
+        case SegmentPage():
+            return work.segment.table
+        case _:
+            return None
+
+
 @dataclass(slots=True)
 class Composer:
     """Turns one bucket's work into messages; knows the epochs its changes carry.

@@ -180,7 +180,8 @@ class Worker:
 
     def _bucket_failed(self, bucket: Bucket, error: BaseException) -> None:
         if isinstance(error, TailraceError) and error.retryable:
-            metrics.FENCES.inc()
+            for table in bucket.composer.changes:
+                metrics.FENCES.labels(table).inc()
             logger.warning("bucket fenced", extra={"bucket": bucket.number, "cause": str(error)})
             self.lease.rejoin()
         else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
+from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bridge.connector.cutting import LoneKey, cut
 from bridge.connector.records import HashKey, decode_records
@@ -33,28 +33,44 @@ TRAPS = [
     "ä\u2028\x00\n",
     "",
 ]
-text = st.one_of(st.sampled_from(TRAPS), st.text(max_size=8))
-attribute = st.recursive(
-    st.one_of(
-        st.builds(lambda t: {"S": t}, text),
-        st.just({"N": "1.50"}),
-        st.just({"BOOL": True}),
-        st.just({"NULL": True}),
-        st.builds(lambda t: {"SS": [t]}, text),
-    ),
-    lambda inner: st.one_of(
-        st.builds(lambda v: {"L": v}, st.lists(inner, max_size=3)),
-        st.builds(lambda v: {"M": v}, st.dictionaries(text, inner, max_size=3)),
-    ),
-    max_leaves=6,
-)
-image = st.dictionaries(text, attribute, max_size=4)
-key_text = st.one_of(st.sampled_from([t for t in TRAPS if t]), st.text(min_size=1, max_size=6))
-keys = st.one_of(
-    st.builds(lambda t: {"id": {"S": t}}, key_text),
-    st.builds(lambda t: {"id": {"S": t}, "Keys": {"N": "1"}}, key_text),
-    st.builds(lambda t: {"NewImage": {"S": t}, "id": {"N": "7"}}, key_text),
-)
+
+
+def some_text(draw: random.Random) -> str:
+    if draw.random() < 0.7:
+        return draw.choice(TRAPS)
+    return "".join(chr(draw.choice((34, 92, 97, 228, 0x1F600))) for _ in range(draw.randrange(8)))
+
+
+def attribute(draw: random.Random, depth: int = 0) -> dict[str, Any]:
+    kind = draw.choice(("S", "N", "BOOL", "NULL", "SS") + (("L", "M") if depth < 3 else ()))
+    match kind:
+        case "S":
+            return {"S": some_text(draw)}
+        case "SS":
+            return {"SS": [some_text(draw)]}
+        case "L":
+            return {"L": [attribute(draw, depth + 1) for _ in range(draw.randrange(4))]}
+        case "M":
+            return {"M": image(draw, depth + 1)}
+        case _:
+            return {kind: "1.50" if kind == "N" else True}
+
+
+def image(draw: random.Random, depth: int = 0) -> dict[str, Any]:
+    return {some_text(draw): attribute(draw, depth) for _ in range(draw.randrange(5))}
+
+
+def item_keys(draw: random.Random) -> dict[str, Any]:
+    found = some_text(draw) or "k"
+    return draw.choice(
+        (
+            {"id": {"S": found}},
+            {"id": {"S": found}, "Keys": {"N": "1"}},
+            {"NewImage": {"S": found}, "id": {"N": "7"}},
+        )
+    )
+
+
 OWNER = {"principalId": "dynamodb.amazonaws.com", "type": "Service"}
 
 
@@ -76,26 +92,31 @@ def answer(records: list[bytes], *, first: bool = False) -> bytes:
     return b"{" + b",".join([following, listed] if first else [listed, following]) + b"}"
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.tuples(keys, image, st.none() | image, st.booleans()), min_size=1, max_size=4),
-    st.booleans(),
-)
-def test_items_of_any_content_give_the_records_that_were_sent(
-    items: list[tuple[dict, dict, dict | None, bool]], first: bool
-) -> None:
-    sent = [
-        record(99 + place, key, new, old, identity=OWNER if owned else None)
-        for place, (key, new, old, owned) in enumerate(items)
-    ]
-    page = decode_records(answer(sent, first=first), HashKey("id"), None)
-    assert [orjson.loads(keyed.record) for keyed in page.records] == list(map(orjson.loads, sent))
-    assert [keyed.key for keyed in page.records] == [
-        canonical_key({"id": key["id"]}) for key, *_ in items
-    ]
-    assert (page.last, page.newest_s) == (str(98 + len(items)), 1.7e9 + 98 + len(items))
-    assert page.next_iterator == "arn|1|x"
-    assert (page.repeated, page.backwards) == (0, False)
+@pytest.mark.parametrize("first", [False, True], ids=["iterator last", "iterator first"])
+def test_items_of_any_content_give_the_records_that_were_sent(first: bool) -> None:
+    for seed in range(1500):
+        draw = random.Random(seed)
+        keys = [item_keys(draw) for _ in range(draw.randint(1, 4))]
+        sent = [
+            record(
+                99 + place,
+                key,
+                image(draw),
+                draw.choice((None, image(draw))),
+                identity=draw.choice((None, OWNER)),
+            )
+            for place, key in enumerate(keys)
+        ]
+        body = answer(sent, first=first)
+        page = decode_records(body, HashKey("id"), None)
+        found = [orjson.loads(keyed.record) for keyed in page.records]
+        assert found == list(map(orjson.loads, sent)), f"seed {seed}: {body!r}"
+        assert [keyed.key for keyed in page.records] == [
+            canonical_key({"id": key["id"]}) for key in keys
+        ], f"seed {seed}"
+        assert (page.last, page.newest_s) == (str(98 + len(keys)), 1.7e9 + 98 + len(keys))
+        assert page.next_iterator == "arn|1|x"
+        assert (page.repeated, page.backwards) == (0, False)
 
 
 def test_an_answer_in_the_form_of_aws_is_cut() -> None:
