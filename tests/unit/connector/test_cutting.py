@@ -67,6 +67,7 @@ def item_keys(draw: random.Random) -> dict[str, Any]:
             {"id": {"S": found}},
             {"id": {"S": found}, "Keys": {"N": "1"}},
             {"NewImage": {"S": found}, "id": {"N": "7"}},
+            {"id": {"S": found}, "OldImage": {"S": found}},
         )
     )
 
