@@ -270,6 +270,14 @@ class Branch:
         elements = {**self.elements, alias: element}
         return replace(self, steps=(*self.steps, element), elements=elements)
 
+    def described(self) -> tuple[list[str], dict[str, str]]:
+        """Its steps and its columns, one spelling per meaning."""
+        steps = [nodes.canonical_step(step) for step in self.steps]
+        if self.unfold is not None:
+            steps.append(nodes.canonical_unfold(self.unfold))
+        columns = {n: f"{nodes.canonical(node)} {node.type}" for n, node in self.columns.items()}
+        return steps, columns
+
     def scope(self) -> Scope:
         """What names mean here."""
         columns = {TABLE_COLUMN: self._table(), **self.columns}

@@ -7,7 +7,7 @@ is applied. Evaluation is pure: no state, no Kafka, no clock. `processors.pipeli
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ from processors.chain import Chain
 from processors.keyed.plan import KeyedPlan, check_dataset
 from processors.keyed.stateful import StatefulStep, declared_with, with_memory
 from processors.language import emit, nodes, problems, runtime
+from processors.records import Reads, expressions, unfolds
 from processors.stream import Input, Output, Target
-from processors.target_keys import Keyed, TargetKey, in_table, target_key
+from processors.target_keys import Keyed, Row, TargetKey, in_table, target_key
 from processors.transform import Transform
 from processors.unfold import Discovery, Unfolder
 from processors.unions import united
@@ -66,6 +67,7 @@ class CompiledFlow:
     source: str
     mismatches: runtime.Mismatches
     keyed: KeyedPlan | None
+    reads: Reads
     memory: StatefulStep | None = None
     _rows: emit.RowsFunction
     _matches: emit.RowsFunction
@@ -100,32 +102,40 @@ class CompiledFlow:
         """
         record, name = change["dynamodb"], change.get("eventName")
         item_key = change_key(change) if known_key is None else known_key
-        new = record.get("NewImage")
         if name not in EVENT_NAMES:
             raise WireError("a change with an unknown eventName")
-        item_key = in_table(self._prefix, item_key)
-        if self.keyed is not None and self.keyed.window is not None:
-            if name == "READ":  # no event
-                return Evaluation(applied=False, item_key=item_key)
-            new = record["Keys"] if name == "REMOVE" else new
-        elif name == "REMOVE":
-            return Evaluation(vanished=True, item_key=item_key)
+        if self._prefix:
+            item_key = in_table(self._prefix, item_key)
+        if name == "REMOVE" and not self._windowed:
+            return Evaluation((), True, True, item_key)
+        if name == "READ" and self._windowed:  # no event
+            return Evaluation(applied=False, item_key=item_key)
+        new = record.get("NewImage") if name != "REMOVE" else record["Keys"]
         if new is None:
             raise WireError(f"{name} without NewImage")
-        keys, old = record["Keys"], record.get("OldImage")
-        self._check_stream(record)
+        old = record.get("OldImage")
+        if self._needs_old_image:
+            self._check_stream(record)
         if self._applies is not None and not self._is_applied(change, old):
             return Evaluation(applied=False, item_key=item_key)
-        found = self._rows(change, new, old, keys)
-        if self._key is None:
-            if found:
-                return Evaluation(rows=((item_key, found[0]),), item_key=item_key)
-            vanished = self._matched_before(change, name, old, keys)
-            return Evaluation(vanished=vanished, item_key=item_key)
-        rows = self._key.keyed(found, keys, self.dataset.id)
+        found = self._rows(change, new, old, record["Keys"])
+        if self._key is not None:
+            return self._by_key(found, change, item_key)
+        if found:
+            return Evaluation(((item_key, found[0]),), False, True, item_key)
+        vanished = self._matched_before(change, name, old, record["Keys"])
+        return Evaluation(vanished=vanished, item_key=item_key)
+
+    def _by_key(self, found: list[Row], change: Mapping[str, Any], item_key: str) -> Evaluation:
+        assert self._key is not None
+        rows = self._key.keyed(found, change["dynamodb"]["Keys"], self.dataset.id)
         if self.keyed is not None:
             rows = self.keyed.timed(rows, change)
-        return Evaluation(rows=rows, vanished=not found, item_key=item_key)
+        return Evaluation(rows, not found, True, item_key)
+
+    @property
+    def _windowed(self) -> bool:
+        return self.keyed is not None and self.keyed.window is not None
 
     def item_key(self, key: str) -> str:
         """The `_key` of an item's own row, from the item's canonical key."""
@@ -152,7 +162,7 @@ class CompiledFlow:
         return list(self.evaluate(change).rows)
 
     def _check_stream(self, record: Mapping[str, Any]) -> None:
-        if self._needs_old_image and record.get("StreamViewType") == "NEW_IMAGE":
+        if record.get("StreamViewType") == "NEW_IMAGE":
             raise ConfigurationError(
                 "the transform uses OldImage, the table's stream has none",
                 where=f"transform {self.transform}, table {self.table}",
@@ -327,14 +337,15 @@ def _compile_flow(
     explodes = any(isinstance(step, nodes.Element) for step in steps)
     where = f"transform {transform.name}"
     key = keyed or target_key(dataset, columns, where, explodes=explodes, prefix=prefix)
-    on_event_columns = frozenset(n for n, node in columns.items() if nodes.describes_event(node))
+    on_event_columns = frozenset(n for n, c in columns.items() if nodes.describes_event(c))
     unfold = None
     if branch.unfold is not None:
         unfold = (branch.unfold, Unfolder(branch.unfold, columns, discovery))
     rows = emit.emit_rows(steps, columns, mismatches, unfold)
-    matches = emit.emit_rows(steps, {}, mismatches)
     applies = emit.emit_applies(on_event, mismatches) if on_event else None
-    used = [*columns.values(), *on_event, *_expressions(steps)]
+    used = [*columns.values(), *on_event, *expressions(steps)]
+    filters_items = any(not isinstance(step, nodes.Element) for step in steps)
+    needs_old_image = any(map(nodes.uses_old_image, used))
     return CompiledFlow(
         transform=transform.name,
         input_name=branch.input_name,
@@ -349,24 +360,19 @@ def _compile_flow(
         mismatches=mismatches,
         keyed=keyed,
         _rows=rows.function,
-        _matches=matches.function,
+        _matches=emit.emit_rows(steps, {}, mismatches).function,
         _applies=applies.function if applies else None,
         _key=key,
         _prefix=prefix,
-        _filters_items=any(not isinstance(step, nodes.Element) for step in steps),
-        _needs_old_image=any(map(nodes.uses_old_image, used)),
+        _filters_items=filters_items,
+        _needs_old_image=needs_old_image,
+        reads=Reads(
+            used,
+            unfolds(branch.steps, branch.unfold),
+            old_image=needs_old_image or filters_items,
+            view_type=needs_old_image,
+        ),
     )
-
-
-def _expressions(steps: Iterable[nodes.Step]) -> Iterator[nodes.Node]:
-    """Everything that steps compute."""
-    for step in steps:
-        if isinstance(step, nodes.Element):
-            yield step.source
-        elif isinstance(step, nodes.Map):
-            yield from (node for _, node in step.columns)
-        else:
-            yield step
 
 
 def _split(steps: Sequence[nodes.Step]) -> tuple[list[nodes.Step], list[nodes.Node]]:
@@ -384,17 +390,11 @@ def _split(steps: Sequence[nodes.Step]) -> tuple[list[nodes.Step], list[nodes.No
 
 
 def _describe(branch: Branch, dataset: Target, keyed: KeyedPlan | None) -> Mapping[str, Any]:
-    steps = [nodes.canonical_step(step) for step in branch.steps]
-    if branch.unfold is not None:
-        steps.append(nodes.canonical_unfold(branch.unfold))
-    if keyed is not None:
-        steps.extend(keyed.described())
+    steps, columns = branch.described()
     return {
         "table": branch.table,
         "dataset": dataset.id,
         "key": list(dataset.key),
-        "steps": steps,
-        "columns": {
-            n: f"{nodes.canonical(node)} {node.type}" for n, node in branch.columns.items()
-        },
+        "steps": [*steps, *(keyed.described() if keyed is not None else ())],
+        "columns": columns,
     }

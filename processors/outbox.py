@@ -7,9 +7,12 @@ transaction fail. Changelogs still go through the wrapper, which learns their of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bridge.wire.envelope import Headers
+
+Produce = Callable[..., None]
 
 _ANY_PARTITION = -1
 # As long as Quix would wait for room: ten times, and then fail.
@@ -27,6 +30,7 @@ class ClientOutbox:
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._client: Any = None
+        self._produce: Produce | None = None
 
     def produce(
         self,
@@ -42,18 +46,27 @@ class ClientOutbox:
             BufferError: it stays full.
             KafkaException: the client was fenced, or refuses the message.
         """
-        client = self._client
-        if client is None:
-            client = self._client = self._producer._producer._producer  # noqa: SLF001
         place = _ANY_PARTITION if partition is None else partition
-        attempt = 1
-        while True:
+        produce = self._produce
+        if produce is None:
+            produce = self._begin()
+        try:
+            produce(topic, value, key, place, headers=headers or [])
+        except BufferError:
+            self._wait(topic, value, key, place, headers or [])
+
+    def _begin(self) -> Produce:
+        self._client = self._producer._producer._producer  # noqa: SLF001
+        produce: Produce = self._client.produce
+        self._produce = produce
+        return produce
+
+    def _wait(self, topic: str, value: Any, key: Any, place: int, headers: Headers) -> None:
+        for _ in range(_ATTEMPTS - 1):
+            self._client.poll(_WAIT_S)
             try:
-                client.produce(topic, value, key, place, headers=headers or [])
+                self._client.produce(topic, value, key, place, headers=headers)
             except BufferError:
-                if attempt == _ATTEMPTS:
-                    raise
-                attempt += 1
-                client.poll(_WAIT_S)
-            else:
-                return
+                continue
+            return
+        raise BufferError("the client's buffer of messages stays full")

@@ -9,10 +9,8 @@ which the next one repeats.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-import orjson
 from confluent_kafka import Message
 
 from bridge.wire.envelope import (
@@ -21,10 +19,8 @@ from bridge.wire.envelope import (
     Sealed,
     change_event_time,
     change_key,
-    change_origin,
     change_version,
     header,
-    row_headers,
 )
 from bridge.wire.errors import ConfigurationError, UnknownVersionError, WireError
 from bridge.wire.schemas import Schema
@@ -33,10 +29,10 @@ from processors import metrics, state
 from processors.admission import Admission
 from processors.aside import DEAD_LETTERS_MAX, Aside
 from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
-from processors.keyed.stateful import StatefulStep
 from processors.keyed.steps import KeyedFlows
 from processors.language.runtime import UnfitValueError
 from processors.mapping import MapError
+from processors.records import RecordReader
 from processors.row_writer import Change, Outbox, RowWriter
 from processors.tally import Tally
 
@@ -44,7 +40,7 @@ StoresOf = Callable[[CompiledFlow], state.Stores]
 Register = Callable[[Schema], object]
 
 
-@dataclass(slots=True)  # made for every message; a frozen one takes three times as long to make
+@dataclass(slots=True)
 class Incoming:
     """A message of a changes topic."""
 
@@ -54,6 +50,28 @@ class Incoming:
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Messages of one partition on their way: where they come from and where all of it goes."""
+
+    topic: str
+    partition: int
+    outbox: Outbox
+    stores_of: StoresOf
+    writers: list[RowWriter] = field(default_factory=list)
+
+    def incoming(self, message: Message) -> Incoming:
+        """A message with the place it was read at."""
+        return Incoming(
+            self.topic,
+            self.partition,
+            message.offset() or 0,
+            message.key(),
+            message.value(),
+            message.headers(),
+        )
 
 
 class Pipeline:
@@ -91,6 +109,10 @@ class Pipeline:
         for flow in compiled.flows:
             into = self._flows.setdefault(names.changes(flow.table), [])
             into.append((flow, names.rows(flow.dataset.id)))
+        self._readers = {
+            topic: RecordReader(flow.reads for flow, _ in flows)
+            for topic, flows in self._flows.items()
+        }
         label, rows = compiled.name, metrics.ROWS
         self._changes = Tally(metrics.CHANGES.labels(label))
         self._rows = {name: Tally(rows.labels(label, name)) for name in ("upsert", "delete")}
@@ -116,98 +138,70 @@ class Pipeline:
         processed: Callable[[], None],
         leave_off: Callable[[], bool],
     ) -> int:
-        """`process` for messages of one partition, in order; at least one of them.
+        """All that messages of one partition cause, in order; at least the first of them.
 
         Args:
             topic: where they were read.
             partition: where they were read.
             messages: as the Kafka client hands them over.
-            outbox: as `process`.
-            stores_of: as `process`.
+            outbox: the open transaction.
+            stores_of: the stores of a flow in the open checkpoint.
             processed: called after each.
             leave_off: asked after each whether to end here.
 
         Returns:
             How many were processed.
+
+        Raises:
+            UnknownVersionError: a newer release wrote one: stop, nothing may be guessed.
+            ConfigurationError: the transform can't work on this table.
+            TailraceError: too many changes can't be processed.
         """
+        batch = _Batch(topic, partition, outbox, stores_of)
+        process = self._contributed if topic in self._keyed_topics else self._process
+        if topic in self._flows:
+            batch.writers = [RowWriter(outbox, rows_topic) for _, rows_topic in self._flows[topic]]
         try:
             for count, message in enumerate(messages, start=1):
-                incoming = Incoming(
-                    topic,
-                    partition,
-                    message.offset() or 0,
-                    message.key(),
-                    message.value(),
-                    message.headers(),
-                )
-                self._process(incoming, outbox, stores_of)
+                process(batch, message)
                 processed()
                 if leave_off():
                     return count
             return len(messages)
         finally:
-            self._tell_counts()
+            self._tell_counts(batch)
 
-    def process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
-        """All a message causes.
-
-        Raises:
-            UnknownVersionError: a newer release wrote it: stop, nothing may be guessed.
-            ConfigurationError: the transform can't work on this table.
-            TailraceError: too many changes can't be processed.
-        """
-        try:
-            self._process(message, outbox, stores_of)
-        finally:
-            self._tell_counts()
-
-    def _tell_counts(self) -> None:
+    def _tell_counts(self, batch: _Batch) -> None:
+        for writer in batch.writers:
+            self._rows["upsert"].inc(writer.upserts)
+            self._rows["delete"].inc(writer.deletes)
         for tally in (self._changes, *self._rows.values()):
             tally.flush()
         self._count_mismatches()
 
-    def _process(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+    def _process(self, batch: _Batch, message: Message) -> None:
         self._aside.read += 1
-        topic = message.topic
-        if topic in self._keyed_topics:
-            self._contributed(message, outbox, stores_of)
-            return
         self._changes.inc()
+        topic, headers = batch.topic, message.headers()
         try:
-            if message.headers and header(message.headers, "control") is not None:
-                self._seal(message, outbox, stores_of)
+            if headers and header(headers, "control") is not None:
+                self._seal(batch.incoming(message), batch.outbox, batch.stores_of)
                 return
-            change = self._decode(message)
+            change = self._decode(batch, message)
             if change is None:
                 return
-            evaluated = self._evaluate(topic, change.record, change.item_key)
+            record, item_key = change.record, change.item_key
+            evaluations = [flow.evaluate(record, item_key) for flow, _ in self._flows[topic]]
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
-            self._aside.put(message, error, outbox)
+            self._aside.put(batch.incoming(message), error, batch.outbox)
             return
-        for flow, rows_topic, evaluation in evaluated:
-            fingerprint = self._fingerprint(flow)
-            writer = RowWriter(outbox, rows_topic, row_headers(fingerprint, change.offset), change)
-            if flow.keyed is not None:
-                first = self._keyed.first(flow)
-                if not first.change(message, change, evaluation, outbox, stores_of(flow)):
-                    self._stale.inc()
-                continue
-            if flow.stateful:
-                self._emit_remembering(flow, message, writer, evaluation, stores_of(flow))
-            else:
-                self._emit(writer, evaluation)
-
-    def _evaluate(
-        self, topic: str, record: Mapping[str, Any], item_key: str
-    ) -> list[tuple[CompiledFlow, str, Evaluation]]:
-        evaluated = []
-        for flow, rows_topic in self._flows[topic]:
-            evaluation = flow.evaluate(record, item_key)
+        for (flow, _), writer, evaluation in zip(
+            self._flows[topic], batch.writers, evaluations, strict=True
+        ):
             if evaluation.applied:
-                evaluated.append((flow, rows_topic, evaluation))
-        return evaluated
+                self._emit(flow, batch, change, writer, evaluation)
 
     def _fingerprint(self, flow: CompiledFlow) -> str:
         """Of the flow's schema as it is now, registered."""
@@ -219,81 +213,87 @@ class Pipeline:
             known = self._registered[id(flow)] = (schema, schema.fingerprint)
         return known[1]
 
-    def _decode(self, message: Incoming) -> Change | None:
+    def _decode(self, batch: _Batch, message: Message) -> Change | None:
         """The change, None where another transform or a scan of our own has it."""
-        if message.value is None:
+        value, offset = message.value(), message.offset() or 0
+        if value is None:
             raise WireError("an empty message")
-        record = orjson.loads(message.value)
-        if not (isinstance(record, dict) and isinstance(record.get("dynamodb"), dict)):
-            raise WireError("not a change: it has no 'dynamodb'")
-        origin = change_origin(record)
-        place = (message.partition, message.offset)
-        if not self._admission.takes(record, origin, message.topic, place):
-            return None
+        record, origin = self._readers[batch.topic].read(value)
+        # Nearly always there is nothing to ask.
+        if origin.addressed_to is not None or self._admission.limits:
+            place = (batch.partition, offset)
+            if not self._admission.takes(record, origin, batch.topic, place):
+                return None
         return Change(
             record,
             change_key(record),
             change_version(record, origin),
             change_event_time(record),
-            message.offset,
-            message.key,
+            offset,
+            message.key(),
+            message,
         )
 
-    def _emit(self, writer: RowWriter, evaluation: Evaluation) -> None:
-        writer.upsert(evaluation.rows)
-        if evaluation.vanished:
-            writer.delete((evaluation.item_key,))
-        self._count(writer)
+    def _emit(
+        self,
+        flow: CompiledFlow,
+        batch: _Batch,
+        change: Change,
+        writer: RowWriter,
+        evaluation: Evaluation,
+    ) -> None:
+        fingerprint = self._fingerprint(flow)
+        if not flow.stateful:
+            writer.upsert(change, fingerprint, evaluation.rows)
+            if evaluation.vanished:
+                writer.delete(change, fingerprint, (evaluation.item_key,))
+            return
+        stores = batch.stores_of(flow)
+        if flow.keyed is not None:
+            first = self._keyed.first(flow)
+            incoming = batch.incoming(change.message)
+            if not first.change(incoming, change, evaluation, batch.outbox, stores):
+                self._stale.inc()
+        elif flow.memory is not None:
+            try:
+                news, row = flow.memory.apply(evaluation, change, stores)
+            except (MapError, UnfitValueError) as error:
+                self._aside.put(batch.incoming(change.message), error, batch.outbox)
+                return
+            if not news:
+                self._stale.inc()
+            elif row is not None:
+                writer.upsert(change, fingerprint, ((evaluation.item_key, row),))
+            else:
+                writer.delete(change, fingerprint, (evaluation.item_key,))
+        else:
+            self._emit_remembering(change, fingerprint, writer, evaluation, stores)
 
     def _emit_remembering(
         self,
-        flow: CompiledFlow,
-        message: Incoming,
+        change: Change,
+        fingerprint: str,
         writer: RowWriter,
         evaluation: Evaluation,
         stores: state.Stores,
     ) -> None:
-        if flow.memory is not None:
-            self._emit_by_memory(flow.memory, message, writer, evaluation, stores)
-            return
-        change = writer.change
-        item_key = change.item_key.encode()
+        item_key, rows = change.item_key.encode(), evaluation.rows
         memory = state.recall(stores, item_key)
         if memory.is_stale(change.version):
             self._stale.inc()
             return
-        keys = tuple([key for key, _ in evaluation.rows])
+        keys = tuple([key for key, _ in rows])
         if gone := memory.retracted(keys):
-            writer.delete(gone)
-        writer.upsert(evaluation.rows)
+            writer.delete(change, fingerprint, gone)
+        writer.upsert(change, fingerprint, rows)
         if change.record["eventName"] == "REMOVE":
             state.forget(stores, item_key, memory, change.version)
         else:
             state.remember(stores, item_key, memory, state.Live(change.version, keys))
-        self._count(writer)
 
-    def _emit_by_memory(
-        self,
-        step: StatefulStep,
-        message: Incoming,
-        writer: RowWriter,
-        evaluation: Evaluation,
-        stores: state.Stores,
-    ) -> None:
-        try:
-            news, row = step.apply(evaluation, writer.change, stores)
-        except (MapError, UnfitValueError) as error:
-            self._aside.put(message, error, writer.outbox)
-            return
-        if not news:
-            self._stale.inc()
-        elif row is not None:
-            writer.upsert(((evaluation.item_key, row),))
-        else:
-            writer.delete((evaluation.item_key,))
-        self._count(writer)
-
-    def _contributed(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
+    def _contributed(self, batch: _Batch, read: Message) -> None:
+        self._aside.read += 1
+        message, outbox, stores_of = batch.incoming(read), batch.outbox, batch.stores_of
         try:
             written = self._keyed.contributed(message, outbox, stores_of)
         except UnknownVersionError:
@@ -329,12 +329,6 @@ class Pipeline:
                 forget = flow.memory.forget_vanished if flow.memory else state.forget_vanished
                 forget(stores_of(flow), sealed.epoch)
                 stores_of(flow).raise_floor(sealed.epoch)
-
-    def _count(self, writer: RowWriter) -> None:
-        if writer.upserts:
-            self._rows["upsert"].inc(writer.upserts)
-        if writer.deletes:
-            self._rows["delete"].inc(writer.deletes)
 
     def _count_mismatches(self) -> None:
         for flow in self.compiled.flows:

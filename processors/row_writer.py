@@ -1,4 +1,4 @@
-"""Rows of one change into one topic, under the change's own Kafka key."""
+"""Rows of changes into one topic, under the change's own Kafka key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.wire.envelope import Headers, encode_row
+from confluent_kafka import Message
+
+from bridge.wire.envelope import Headers, encode_row, row_headers
 
 Keyed = tuple[str, Mapping[str, Any]]
 _NOTHING: Mapping[str, Any] = {}
@@ -36,33 +38,41 @@ class Change:
     event_time: str | None
     offset: int
     kafka_key: bytes | None
+    message: Message
 
 
 class RowWriter:
-    """See the module; counts what it wrote."""
+    """Rows of one flow into its topic, one change after the other; counts what it wrote.
 
-    def __init__(self, outbox: Outbox, topic: str, headers: Headers, change: Change) -> None:
-        self.change = change
+    Args:
+        outbox: the open transaction.
+        topic: of the rows.
+    """
+
+    def __init__(self, outbox: Outbox, topic: str) -> None:
         self.upserts = 0
         self.deletes = 0
-        self.outbox = outbox
+        self._produce = outbox.produce
         self._topic = topic
-        self._headers = headers
 
-    def upsert(self, rows: Sequence[Keyed]) -> None:
+    def upsert(self, change: Change, fingerprint: str, rows: Sequence[Keyed]) -> None:
         """Rows by target key, in order."""
-        self._write("upsert", rows)
+        self._write("upsert", change, fingerprint, rows)
         self.upserts += len(rows)
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def delete(self, change: Change, fingerprint: str, keys: Iterable[str]) -> None:
         """Rows that are no more, in order."""
         rows = [(key, _NOTHING) for key in keys]
-        self._write("delete", rows)
+        self._write("delete", change, fingerprint, rows)
         self.deletes += len(rows)
 
-    def _write(self, operation: str, rows: Sequence[Keyed]) -> None:
-        produce, topic, headers = self.outbox.produce, self._topic, self._headers
-        change = self.change
+    def _write(
+        self, operation: str, change: Change, fingerprint: str, rows: Sequence[Keyed]
+    ) -> None:
+        if not rows:
+            return
+        produce, topic = self._produce, self._topic
+        headers = row_headers(fingerprint, change.offset)
         version, event_time, kafka_key = change.version, change.event_time, change.kafka_key
         for key, columns in rows:
             value = encode_row(

@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.wire.errors import ConfigurationError
 from processors.language import casts, column_types, nodes, runtime
-from processors.language.generated import RUNTIME, three_valued
+from processors.language.generated import RUNTIME, place, three_valued
 from processors.language.nodes import Attribute, Element, Node
 
 Row = dict[str, Any]
@@ -25,7 +25,6 @@ AppliesFunction = Callable[[Mapping[str, Any], Any], bool]
 _OPERATORS = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _IMAGE_NAMES = {"NewImage": "new", "OldImage": "old", "Keys": "keys"}
 _OF_TYPED = frozenset({"size", "array_contains"})
-_PLACE_MAX = 200
 _FILENAME = "<tailrace transform>"
 
 
@@ -131,8 +130,7 @@ class _Writer:
 
     def loop(self, element: Element) -> None:
         source = element.source
-        found = self.content(source)
-        path = self.constant(nodes.spelled(source))
+        found, path = self.content(source), self.constant(nodes.spelled(source))
         name = f"e{element.level}"
         self.loops[element] = name
         self.line(f"for {name} in () if {found} is None else elements({found}, {path}):")
@@ -150,8 +148,7 @@ class _Writer:
 
     def mapped(self, step: nodes.Map) -> str:
         """The variable of what a map returned."""
-        key = ("map", step)
-        if key in self.known:
+        if (key := ("map", step)) in self.known:
             return self.known[key]
         row = self.row(step.columns)
         image = "None" if step.unfold is None else self.unfolded(step.unfold)
@@ -169,8 +166,7 @@ class _Writer:
         if not steps:
             assert isinstance(base, Element)
             return self.loops[base]
-        key = ("typed", base, steps)
-        if key in self.known:
+        if (key := ("typed", base, steps)) in self.known:
             return self.known[key]
         inside, last = self.container(base, steps[:-1]), steps[-1]
         if isinstance(last, int):
@@ -184,8 +180,7 @@ class _Writer:
 
     def content(self, node: Attribute) -> str:
         """The variable of what lies under a tag, unchecked; NULL where the type is another."""
-        key = ("content", node)
-        if key in self.known:
+        if (key := ("content", node)) in self.known:
             return self.known[key]
         typed, tag = self.typed(node.base, node.steps), self.constant(node.tag)
         other = f"other_type({self.constant(nodes.spelled(node))}, {typed})"
@@ -247,8 +242,8 @@ class _Writer:
             else:
                 arguments.append(self.value(argument))
                 tests.append(arguments[-1])
-        place = [self.constant(_place(node))] if node.refuses else []
-        called = f"{self.constant(node.compute)}({', '.join([*arguments, *place])})"
+        at = [self.constant(place(node))] if node.refuses else []
+        called = f"{self.constant(node.compute)}({', '.join([*arguments, *at])})"
         return self.unless_null(tests, called) if node.strict and tests else called
 
     def _changed(self, node: nodes.Changed) -> str:
@@ -274,8 +269,7 @@ class _Writer:
             case nodes.IsNull(operand):
                 return f"{self.value(operand)} is None"
             case nodes.OneOf(operand, choices):
-                inner = self.value(operand)
-                listed = ", ".join(map(self.value, choices))
+                inner, listed = self.value(operand), ", ".join(map(self.value, choices))
                 return self.unless_null([inner], f"one_of({inner}, ({listed},))")
             case _:
                 return self._computed(node)
@@ -300,7 +294,7 @@ class _Writer:
             inner = self.content(operand)  # digits go from text to their type in one step
         else:
             inner = self.value(operand)
-        path = self.constant(_place(operand))
+        path = self.constant(place(operand))
         special = casts.converter(node.operand.type, node.type)
         if special is not None:
             function, arguments = self.constant(special), f"{inner}, {path}"
@@ -334,16 +328,28 @@ class _Writer:
                 return self.unless_null([found], f"json_text({tag}, {found}, {path})")
             reader = {"S": "text", "N": "exact_text", "B": "binary"}.get(node.tag, "boolean")
             return self.checked(node, reader)
+        if (digits := self._digits(node)) is not None:
+            return digits
         found = self.value(node)
         if node.type == column_types.EXACT_NUMBER and not isinstance(node, nodes.Convert):
-            place = self.constant(_place(node))
-            return self.unless_null([found], f"exact_column({found}, {place})")
+            at = self.constant(place(node))
+            return self.unless_null([found], f"exact_column({found}, {at})")
         if column_types.decimal_shape(node.type):
             return self.unless_null([found], f"decimal_text({found})")
         written = casts.column_text(node.type)
         if written is not None:
             return self.unless_null([found], f"{self.constant(written)}({found})")
         return found
+
+    def _digits(self, node: Node) -> str | None:
+        """A number cast to a decimal right as it is stored; None for every other node."""
+        if not isinstance(node, nodes.Convert) or node.lenient:
+            return None
+        shape, operand = column_types.decimal_shape(node.type), node.operand
+        if shape is None or not isinstance(operand, Attribute) or operand.tag != "N":
+            return None
+        found, path = self.content(operand), self.constant(place(operand))
+        return self.unless_null([found], f"decimal_column({found}, {shape[0]}, {shape[1]}, {path})")
 
     def _read(self, node: Attribute | nodes.EventField | nodes.Field) -> str:
         found = self.column(node)
@@ -392,9 +398,3 @@ class _Writer:
             ) from None
         exec(code, scope)  # noqa: S102 (no text of the user's is in it)
         return Generated(source, scope[name])
-
-
-def _place(node: Node) -> str:
-    """A node as it is named in a message."""
-    spelled = nodes.spelled(node)
-    return spelled if len(spelled) <= _PLACE_MAX else spelled[: _PLACE_MAX - 1] + "…"

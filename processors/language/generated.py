@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from processors.language import casts, collections, runtime
+from processors.language import casts, collections, nodes, runtime
+
+_PLACE_MAX = 200
 
 RUNTIME: dict[str, Any] = {
     "__builtins__": {"len": len, "str": str},
@@ -20,6 +22,7 @@ RUNTIME: dict[str, Any] = {
             runtime.elements,
             runtime.whole,
             runtime.decimal_text,
+            runtime.decimal_column,
             runtime.to_decimal,
             runtime.to_bigint,
             runtime.to_double,
@@ -44,3 +47,9 @@ def three_valued(word: str, left: str, right: str) -> str:
         f"{decides} if {left} is {decides} or {right} is {decides} else "
         f"None if {left} is None or {right} is None else {neutral}"
     )
+
+
+def place(node: nodes.Node) -> str:
+    """A node as it is named in a message."""
+    spelled = nodes.spelled(node)
+    return spelled if len(spelled) <= _PLACE_MAX else spelled[: _PLACE_MAX - 1] + "…"

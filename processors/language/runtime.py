@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
@@ -180,6 +180,29 @@ def to_decimal(value: Any, precision: int, scale: int, path: str) -> Decimal:
             remedy=f"Cast to a wider type than decimal({precision},{scale})",
         )
     return rounded
+
+
+def decimal_column(value: Any, precision: int, scale: int, path: str) -> str:
+    """`decimal_text` of `to_decimal`; digits that are as the type has them are not computed with.
+
+    Raises:
+        UnfitValueError: as `to_decimal`.
+    """
+    if value.__class__ is str and _fitting(precision, scale)(value):
+        _, point, decimals = value.partition(".")
+        if not scale or len(decimals) == scale:
+            return value
+        return f"{value if point else value + '.'}{'0' * (scale - len(decimals))}"
+    return decimal_text(to_decimal(value, precision, scale, path))
+
+
+@functools.cache
+def _fitting(precision: int, scale: int) -> Callable[[str], Any]:
+    """Whether a text has digits a decimal keeps as they are, but for zeros behind them."""
+    more = precision - scale - 1
+    whole = rf"(?:0|[1-9][0-9]{{0,{more}}})" if more >= 0 else "(?!)"
+    decimals = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
+    return re.compile(f"-?{whole}{decimals}", re.ASCII).fullmatch
 
 
 @functools.cache

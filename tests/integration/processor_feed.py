@@ -46,6 +46,8 @@ class Feed:
         self.names = TopicNames(self.kafka.namespace)
         self.changes = Changes(key=["orderId"], epoch=self.epoch)
         self._producer: Producer | None = None
+        # By topic what was read of it, and by partition where to go on.
+        self._read: dict[str, tuple[dict[int, list[Message]], dict[int, int]]] = {}
 
     @property
     def topic(self) -> str:
@@ -98,19 +100,26 @@ class Feed:
     def read(self, topic: str, timeout_s: float = 30.0) -> dict[int, list[Message]]:
         """What a reader of committed messages finds now, by partition, in order.
 
-        Other than `read_to_end` it does not wait for transactions that are still open.
+        Other than `read_to_end` it does not wait for transactions that are still open. What was
+        read before is not read again: a log only grows. `timeout_s` passes without a message.
         """
-        found: dict[int, list[Message]] = {p: [] for p in range(self.partitions)}
+        found, begins = self._read.setdefault(topic, ({p: [] for p in range(self.partitions)}, {}))
+        ends = decided_ends(admin(self.kafka), topic, found)
+        ends = {p: end for p, end in ends.items() if begins.get(p, 0) < end}
         consumer = Consumer(self.kafka.consumer(group=f"{self.kafka.namespace}.look"))
         try:
-            ends = decided_ends(admin(self.kafka), topic, found)
-            consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in found])
+            consumer.assign(
+                [TopicPartition(topic, p, begins.get(p, OFFSET_BEGINNING)) for p in ends]
+            )
             deadline = time.monotonic() + timeout_s
             while left := _unread(consumer, topic, ends):
                 assert time.monotonic() < deadline, f"not read to the end: {left}, {ends}"
                 for message in consumer.consume(1_000, 0.1):
                     found[message.partition()].append((message.key(), message.value()))
-            return found
+                    begins[message.partition()] = message.offset() + 1
+                    deadline = time.monotonic() + timeout_s
+            begins.update({p: max(begins.get(p, 0), end) for p, end in ends.items()})
+            return {partition: list(messages) for partition, messages in found.items()}
         finally:
             consumer.close()
 
@@ -156,8 +165,10 @@ class Feed:
 
 
 def _unread(consumer: Consumer, topic: str, ends: dict[int, int]) -> list[TopicPartition]:
-    places = [TopicPartition(topic, partition) for partition, end in ends.items() if end]
-    return [p for p in consumer.position(places) if p.offset < ends[p.partition]]
+    places = [TopicPartition(topic, partition) for partition in ends]
+    return [
+        p for p in (consumer.position(places) if places else ()) if p.offset < ends[p.partition]
+    ]
 
 
 def workload(changes: Changes, count: int, seed: int, items: int = 60) -> list[Sent]:

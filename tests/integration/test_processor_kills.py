@@ -119,13 +119,14 @@ def await_exactly(feed: Feed, file: Path, process: Process) -> None:
     """Wait for as many rows as expected, then compare the sequences."""
     expected = feed.expected(file)
     total = sum(map(len, expected.values()))
+    timeout_s = TIMEOUT_S + total / 1_000
 
     def complete() -> bool:
         assert process.alive, process.log_tail()
         return count(feed, file) >= total
 
     try:
-        wait_until(complete, timeout_s=TIMEOUT_S, what=f"{total} rows", interval_s=0.3)
+        wait_until(complete, timeout_s=timeout_s, what=f"{total} rows", interval_s=0.3)
     except AssertionError as error:
         found = "\n".join(differences(feed.rows(file), expected))
         raise AssertionError(f"{error}\n{found}\n{standing(feed, process)}") from None

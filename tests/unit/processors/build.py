@@ -1,8 +1,11 @@
 """Short ways to declare transforms and changes in tests."""
 
+import orjson
+
 from bridge import DynamoDBSource
 from processors import Input, Output, Stream, transform
 from processors.compiled import compile_transform
+from processors.records import RecordReader
 from sinks import Dataset
 
 ORDERS = Stream(source=DynamoDBSource(table_name="orders"))
@@ -44,15 +47,26 @@ def change(name="INSERT", *, new=None, old=None, keys=None, **fields):
     }
 
 
+def evaluated(flow, record):
+    """What a change means; the same whether it is decoded whole or as far as it is used."""
+    found = flow.evaluate(record)
+    sent = orjson.dumps(record | {"tailrace": {"v": 1, "epoch": 1, "shard": "s"}})
+    mismatches = dict(flow.mismatches)
+    read, _ = RecordReader([flow.reads]).read(sent)
+    assert flow.evaluate(read) == found
+    assert {path: 2 * count for path, count in mismatches.items()} == flow.mismatches
+    return found
+
+
 def select(*items, new, **options):
     """The columns of one change under `select(*items)`."""
     flow = compiled(lambda stream: stream.select(*items))
-    ((_, row),) = flow.evaluate(change(new=new, **options)).rows
+    ((_, row),) = evaluated(flow, change(new=new, **options)).rows
     return row
 
 
 def kept(condition, *, new=None, name="INSERT", **options):
     """Whether a filter lets a change through."""
     flow = compiled(lambda stream: stream.filter(condition).select("eventID"))
-    evaluation = flow.evaluate(change(name, new=new or {"id": {"S": "i-1"}}, **options))
+    evaluation = evaluated(flow, change(name, new=new or {"id": {"S": "i-1"}}, **options))
     return bool(evaluation.rows)

@@ -9,8 +9,9 @@ import pytest
 from bridge.wire.envelope import Sealed, header
 from bridge.wire.schemas import Schema
 from bridge.wire.topics import TopicNames
+from processors import testing
 from processors.compiled import compile_transform
-from processors.pipeline import Incoming, Pipeline
+from processors.pipeline import Pipeline
 from processors.testing import Changes
 from sinks.columns import found_columns
 from sinks.ledger import Feed, Ledger
@@ -36,10 +37,17 @@ class Processor:
 
     def send(self, sent, partition=0):
         self.offset += 1
-        message = Incoming(
-            NAMES.changes("orders"), partition, self.offset, sent.key, sent.value, sent.headers
+        topic = NAMES.changes("orders")
+        message = testing._Message(topic, self.offset, sent)
+        self.pipeline.process_batch(
+            topic,
+            partition,
+            [message],
+            self,
+            None,
+            processed=lambda: None,
+            leave_off=lambda: False,
         )
-        self.pipeline.process(message, self, None)
 
     @property
     def schemas(self) -> dict[str, Schema]:
