@@ -26,6 +26,7 @@ from bridge.wire.errors import FencedError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
 from bridge.wire.pulse import Pulse
 from processors.batches import Batches
+from processors.changelog import quicken
 from processors.compiled import CompiledFlow
 from processors.outbox import ClientOutbox
 from processors.pipeline import Pipeline, StoresOf
@@ -92,6 +93,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         self._passed: dict[tuple[str, int], int] = {}
         self._idle_check_at = 0.0
         self._behind = self._rested = False
+        self._outbox: Outbox | None = None
         self._handlers: dict[str, tuple[Handler, StoresOfPartition]] = {}
         self._turn_s = min(_TURN_S, settings.commit_interval_s)
         self._batches = Batches(
@@ -157,7 +159,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         self._handlers[name] = handler, self._stores(frame.stream_id)
 
     def _handler(self, pipeline: Pipeline, topic: str) -> Handler:
-        outbox, failpoint = self._outbox(), self._settings.failpoint
+        outbox, failpoint = self._writing(), self._settings.failpoint
 
         def handle(
             partition: int, messages: Sequence[Message], stores_of: StoresOf, until_s: float
@@ -174,9 +176,12 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
         return handle
 
-    def _outbox(self) -> Outbox:
-        producer: Outbox = self._processing_context.producer
-        return ClientOutbox(producer) if isinstance(producer, InternalProducer) else producer
+    def _writing(self) -> Outbox:
+        if self._outbox is None:
+            producer: Outbox = self._processing_context.producer
+            quix = isinstance(producer, InternalProducer)
+            self._outbox = ClientOutbox(producer) if quix else producer
+        return self._outbox
 
     def _stores(self, stream_id: str) -> StoresOfPartition:
         context = self._processing_context
@@ -194,6 +199,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]
                     checkpoint.get_store_transaction(stream_id, partition, name)
                     for name in (LIVE_STORE, TOMBSTONE_STORE)
                 )
+                for transaction in (live, tombstones):
+                    quicken(transaction, self._writing())
                 made[id(flow)] = stores = Stores(
                     QuixStore(live, prefix), QuixStore(tombstones, prefix), QuixShelf(live)
                 )

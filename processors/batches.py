@@ -77,15 +77,15 @@ class Batches:
         if not messages:
             return
         runs: dict[Place, list[Message]] = {}
+        # They come partition by partition.
+        topic, partition, run = None, None, list[Message]()
         for message in messages:
             if message.error() is not None:
                 raise_for_msg_error(message)
-            place = (message.topic(), message.partition())
-            run = runs.get(place)
-            if run is None:
-                runs[place] = [message]
-            else:
-                run.append(message)
+            if message.partition() != partition or message.topic() != topic:
+                topic, partition = message.topic(), message.partition()
+                run = runs.setdefault((topic, partition), [])
+            run.append(message)
         if self._rebalances != before:
             self._give_back(consumer, runs)
             return

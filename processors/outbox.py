@@ -2,7 +2,7 @@
 
 Quix's wrapper polls after every message and lets Python see every delivery. Neither is needed: the
 turn of the loop polls, and a message that could not be delivered makes the commit of its
-transaction fail. Changelogs still go through the wrapper, which learns their offsets so.
+transaction fail.
 """
 
 from __future__ import annotations
@@ -39,8 +39,12 @@ class ClientOutbox:
         key: bytes | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
+        *,
+        on_delivery: Callable[[Any, Any], None] | None = None,
     ) -> None:
         """Part of the open transaction; waits while the client's buffer is full.
+
+        `on_delivery` is told of an error, or of the message as it was delivered.
 
         Raises:
             BufferError: it stays full.
@@ -51,9 +55,13 @@ class ClientOutbox:
         if produce is None:
             produce = self._begin()
         try:
-            produce(topic, value, key, place, headers=headers or [])
+            produce(topic, value, key, place, on_delivery, headers=headers or [])
         except BufferError:
-            self._wait(topic, value, key, place, headers or [])
+            self._wait(topic, value, key, place, on_delivery, headers=headers or [])
+
+    def writes_for(self, producer: object) -> bool:
+        """Whether it is this application's producer."""
+        return self._producer is producer
 
     def _begin(self) -> Produce:
         self._client = self._producer._producer._producer  # noqa: SLF001
@@ -61,11 +69,11 @@ class ClientOutbox:
         self._produce = produce
         return produce
 
-    def _wait(self, topic: str, value: Any, key: Any, place: int, headers: Headers) -> None:
+    def _wait(self, *message: Any, headers: Headers) -> None:
         for _ in range(_ATTEMPTS - 1):
             self._client.poll(_WAIT_S)
             try:
-                self._client.produce(topic, value, key, place, headers=headers)
+                self._client.produce(*message, headers=headers)
             except BufferError:
                 continue
             return

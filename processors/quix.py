@@ -22,10 +22,12 @@ with warnings.catch_warnings(record=True):
     from quixstreams.state.base.transaction import PartitionTransactionStatus
     from quixstreams.state.exceptions import InvalidStoreChangelogOffset
     from quixstreams.state.metadata import Marker
+    from quixstreams.state.recovery import ChangelogProducer
     from quixstreams.state.rocksdb import RocksDBOptions
 
 __all__ = [
     "Application",
+    "ChangelogProducer",
     "InternalProducer",
     "InvalidStoreChangelogOffset",
     "KafkaBrokerUnavailableError",

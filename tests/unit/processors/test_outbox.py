@@ -9,7 +9,7 @@ class Client:
     def __init__(self, full):
         self.full, self.sent, self.polled = full, [], []
 
-    def produce(self, topic, value, key, partition, **kwargs):
+    def produce(self, topic, value, key, partition, _on_delivery, **kwargs):
         if self.full:
             self.full -= 1
             raise BufferError

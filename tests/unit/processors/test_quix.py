@@ -13,6 +13,7 @@ from quixstreams.kafka.producer import Producer
 from quixstreams.models.topics import TopicManager
 from quixstreams.processing import ProcessingContext
 from quixstreams.state import StateStoreManager
+from quixstreams.state.base.transaction import PartitionTransaction
 from quixstreams.state.rocksdb.transaction import RocksDBPartitionTransaction
 
 from bridge.wire.errors import FencedError
@@ -86,13 +87,22 @@ def test_the_turn_we_replace_does_what_ours_does():
 
 def test_rows_go_to_the_client_under_quixs_producer(tmp_path):
     application = ProcessorApplication(settings(tmp_path))
-    assert isinstance(application._outbox(), ClientOutbox)
+    assert isinstance(application._writing(), ClientOutbox)
     assert isinstance(application._producer._producer, Producer)
     made = source(Producer._producer.fget)
     assert "ConfluentProducer(self._producer_config)" in made
     assert "self._inner_producer.init_transactions()" in made
     # No delivery is reported for messages that do not ask for it themselves.
     assert "on_delivery" not in application._producer._producer._producer_config
+
+
+def test_the_checkpoint_prepares_a_transaction_as_we_replace_it_and_flushes_the_producer_after():
+    body = source(Checkpoint.commit)
+    prepared = body.index("transaction.prepare(processed_offsets=processed_offsets)")
+    assert prepared < body.index("self._producer.flush()")
+    written = source(PartitionTransaction._prepare)
+    assert written.count("self._changelog_producer.produce(") == 2
+    assert "on_delivery" not in written
 
 
 def test_nothing_but_the_wrapper_learns_changelog_offsets():
