@@ -160,18 +160,17 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
     def _handler(self, pipeline: Pipeline, topic: str) -> Handler:
         outbox, failpoint = self._writing(), self._settings.failpoint
+        monotonic = time.monotonic
 
         def handle(
             partition: int, messages: Sequence[Message], stores_of: StoresOf, until_s: float
         ) -> int:
+            def go_on() -> bool:
+                failpoint("processor.processed")
+                return monotonic() < until_s
+
             return pipeline.process_batch(
-                topic,
-                partition,
-                messages,
-                outbox,
-                stores_of,
-                processed=lambda: failpoint("processor.processed"),
-                leave_off=lambda: time.monotonic() >= until_s,
+                topic, partition, messages, outbox, stores_of, go_on=go_on
             )
 
         return handle

@@ -60,7 +60,7 @@ class _Batch:
     partition: int
     outbox: Outbox
     stores_of: StoresOf
-    writers: list[RowWriter] = field(default_factory=list)
+    flows: list[tuple[CompiledFlow, RowWriter]] = field(default_factory=list)
 
     def incoming(self, message: Message) -> Incoming:
         """A message with the place it was read at."""
@@ -135,8 +135,7 @@ class Pipeline:
         outbox: Outbox,
         stores_of: StoresOf,
         *,
-        processed: Callable[[], None],
-        leave_off: Callable[[], bool],
+        go_on: Callable[[], bool] = lambda: True,
     ) -> int:
         """All that messages of one partition cause, in order; at least the first of them.
 
@@ -146,8 +145,7 @@ class Pipeline:
             messages: as the Kafka client hands them over.
             outbox: the open transaction.
             stores_of: the stores of a flow in the open checkpoint.
-            processed: called after each.
-            leave_off: asked after each whether to end here.
+            go_on: asked after each whether to take the next.
 
         Returns:
             How many were processed.
@@ -159,20 +157,21 @@ class Pipeline:
         """
         batch = _Batch(topic, partition, outbox, stores_of)
         process = self._contributed if topic in self._keyed_topics else self._process
-        if topic in self._flows:
-            batch.writers = [RowWriter(outbox, rows_topic) for _, rows_topic in self._flows[topic]]
+        batch.flows = [(flow, RowWriter(outbox, rows)) for flow, rows in self._flows.get(topic, ())]
+        count = 0
         try:
-            for count, message in enumerate(messages, start=1):
+            for message in messages:
+                count += 1
                 process(batch, message)
-                processed()
-                if leave_off():
-                    return count
-            return len(messages)
+                if not go_on():
+                    break
+            return count
         finally:
+            self._changes.inc(count if batch.flows else 0)
             self._tell_counts(batch)
 
     def _tell_counts(self, batch: _Batch) -> None:
-        for writer in batch.writers:
+        for _, writer in batch.flows:
             self._rows["upsert"].inc(writer.upserts)
             self._rows["delete"].inc(writer.deletes)
         for tally in (self._changes, *self._rows.values()):
@@ -181,8 +180,7 @@ class Pipeline:
 
     def _process(self, batch: _Batch, message: Message) -> None:
         self._aside.read += 1
-        self._changes.inc()
-        topic, headers = batch.topic, message.headers()
+        headers = message.headers()
         try:
             if headers and header(headers, "control") is not None:
                 self._seal(batch.incoming(message), batch.outbox, batch.stores_of)
@@ -191,17 +189,22 @@ class Pipeline:
             if change is None:
                 return
             record, item_key = change.record, change.item_key
-            evaluations = [flow.evaluate(record, item_key) for flow, _ in self._flows[topic]]
+            evaluations = [flow.evaluate(record, item_key) for flow, _ in batch.flows]
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
             self._aside.put(batch.incoming(message), error, batch.outbox)
             return
-        for (flow, _), writer, evaluation in zip(
-            self._flows[topic], batch.writers, evaluations, strict=True
-        ):
-            if evaluation.applied:
-                self._emit(flow, batch, change, writer, evaluation)
+        for (flow, writer), evaluation in zip(batch.flows, evaluations, strict=True):
+            if not evaluation.applied:
+                continue
+            fingerprint = self._fingerprint(flow)
+            if flow.stateful:
+                self._emit_stateful(flow, batch, change, writer, evaluation)
+            elif evaluation.rows:
+                writer.upsert(change, fingerprint, evaluation.rows)
+            elif evaluation.vanished:
+                writer.delete(change, fingerprint, (evaluation.item_key,))
 
     def _fingerprint(self, flow: CompiledFlow) -> str:
         """Of the flow's schema as it is now, registered."""
@@ -234,7 +237,7 @@ class Pipeline:
             message,
         )
 
-    def _emit(
+    def _emit_stateful(
         self,
         flow: CompiledFlow,
         batch: _Batch,
@@ -243,11 +246,6 @@ class Pipeline:
         evaluation: Evaluation,
     ) -> None:
         fingerprint = self._fingerprint(flow)
-        if not flow.stateful:
-            writer.upsert(change, fingerprint, evaluation.rows)
-            if evaluation.vanished:
-                writer.delete(change, fingerprint, (evaluation.item_key,))
-            return
         stores = batch.stores_of(flow)
         if flow.keyed is not None:
             first = self._keyed.first(flow)

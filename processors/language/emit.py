@@ -70,10 +70,9 @@ def emit_rows(
     return writer.compile("rows")
 
 
-def emit_applies(conditions: Iterable[Node], mismatches: runtime.Mismatches) -> Generated:
+def emit_applies(conditions: Sequence[Node], mismatches: runtime.Mismatches) -> Generated:
     """`applies(event, old)`: whether all conditions on the event are true."""
     writer = _Writer("applies(event, old)", mismatches)
-    conditions = list(conditions)
     if any(map(nodes.compares_images, conditions)):
         writer.line(f"record = event[{writer.constant('dynamodb')}]")
         writer.line(f"new = record.get({writer.constant('NewImage')})")
@@ -304,9 +303,7 @@ class _Writer:
             function, arguments = "to_string", inner
         else:
             function, arguments = f"to_{node.type}", f"{inner}, {path}"
-        called = f"{function}({arguments})"
-        if node.lenient:
-            called = f"attempt({function}, {arguments})"
+        called = f"attempt({function}, {arguments})" if node.lenient else f"{function}({arguments})"
         return self.unless_null([inner], called)
 
     def column(self, node: Node) -> str:
@@ -360,7 +357,10 @@ class _Writer:
         return found
 
     def checked(self, node: Attribute, reader: str) -> str:
-        found, path = self.content(node), self.constant(nodes.spelled(node))
+        return self.read_by(reader, self.content(node), self.constant(nodes.spelled(node)))
+
+    def read_by(self, reader: str, found: str, path: str) -> str:
+        """A call of a reader, unless there is nothing to read or to check."""
         read = self.unless_null([found], f"{reader}({found}, {path})")
         # A call costs more than the look that makes it needless.
         return f"{found} if {found}.__class__ is str else {read}" if reader == "text" else read
@@ -374,7 +374,7 @@ class _Writer:
             inside = self.known.get(key) or self.assign(key, found)
         name = self.assign(("raw", node), f"{inside}.get({self.constant(last)})")
         reader = "whole" if node.type == column_types.BIGINT else "text"
-        return self.unless_null([name], f"{reader}({name}, {self.constant(nodes.spelled(node))})")
+        return self.read_by(reader, name, self.constant(nodes.spelled(node)))
 
     @staticmethod
     def unless_null(operands: Sequence[str], expression: str) -> str:

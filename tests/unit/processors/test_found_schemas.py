@@ -39,15 +39,7 @@ class Processor:
         self.offset += 1
         topic = NAMES.changes("orders")
         message = testing._Message(topic, self.offset, sent)
-        self.pipeline.process_batch(
-            topic,
-            partition,
-            [message],
-            self,
-            None,
-            processed=lambda: None,
-            leave_off=lambda: False,
-        )
+        self.pipeline.process_batch(topic, partition, [message], self, None)
 
     @property
     def schemas(self) -> dict[str, Schema]:
