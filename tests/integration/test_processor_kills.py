@@ -131,6 +131,10 @@ def await_exactly(feed: Feed, file: Path, process: Process) -> None:
         found = "\n".join(differences(feed.rows(file), expected))
         raise AssertionError(f"{error}\n{found}\n{standing(feed, process)}") from None
     assert feed.rows(file) == expected
+    # Others may have written it all before this one was ready to be stopped.
+    wait_until(
+        lambda: "now processing" in process.log_tail(1_000), timeout_s=TIMEOUT_S, what="its start"
+    )
     assert process.stop() == 0, process.log_tail()
     assert feed.rows(file) == expected
 
