@@ -29,6 +29,7 @@ from processors.batches import Batches
 from processors.changelog import quicken
 from processors.compiled import CompiledFlow
 from processors.outbox import ClientOutbox
+from processors.pace import Pace
 from processors.pipeline import Pipeline, StoresOf
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE
 from processors.quix import Application, InternalProducer, RocksDBOptions, TopicManager
@@ -165,9 +166,11 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         def handle(
             partition: int, messages: Sequence[Message], stores_of: StoresOf, until_s: float
         ) -> int:
+            over = Pace(pipeline.compiled.name, messages, until_s).over
+
             def go_on() -> bool:
                 failpoint("processor.processed")
-                return monotonic() < until_s
+                return not over()
 
             return pipeline.process_batch(
                 topic, partition, messages, outbox, stores_of, go_on=go_on

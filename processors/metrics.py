@@ -13,6 +13,9 @@ STALE = Counter(
 LATE = Counter(
     "tailrace_processor_late", "Events that came after their window was put away.", ["transform"]
 )
+SLOW = Counter(
+    "tailrace_processor_slow_records", "Changes that took longer than a second.", ["transform"]
+)
 TYPE_MISMATCHES = Counter(
     "tailrace_processor_type_mismatches",
     "Attributes that had another type than their path says, by path.",

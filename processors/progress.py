@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-_STALLED_AFTER_S = 60.0
+from bridge.wire.turns import STALLED_S
+
+STARTING = "starting"
 RUNNING = "running"
 PAUSED = "paused"
 
@@ -13,7 +15,7 @@ PAUSED = "paused"
 class Progress:
     """What it does since when, and when its loop last turned."""
 
-    phase: str = "starting"
+    phase: str = STARTING
     since_s: float = 0.0
     beat_s: float = field(default=float("-inf"))
 
@@ -30,6 +32,8 @@ class Progress:
         """None when healthy, else one line with what stalls and for how long."""
         if self.phase.startswith("waiting"):
             return f"{self.phase} for {now_s - self.since_s:.0f} s"
-        if self.phase in (RUNNING, PAUSED) and now_s - self.beat_s > _STALLED_AFTER_S:
+        if self.phase in (RUNNING, PAUSED) and now_s - self.beat_s > STALLED_S:
             return f"no turn of the loop for {now_s - self.beat_s:.0f} s"
+        if self.phase == STARTING:
+            return f"starting for {now_s - self.since_s:.0f} s"
         return None

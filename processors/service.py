@@ -121,7 +121,7 @@ class Processor:
         self._declared = compile_transform(config.transform)
         self.compiled = self._declared
         self._names = TopicNames(config.kafka.namespace)
-        self._progress = Progress()
+        self._progress = Progress(since_s=time.monotonic())
         self._lag = metrics.LAG.labels(self.compiled.name)
         self._application: ProcessorApplication | None = None
         self._cut_off = False

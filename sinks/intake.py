@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -113,8 +113,12 @@ class Intake:
             )
         return None
 
-    def fill(self, stop: threading.Event) -> Batch | None:
+    def fill(
+        self, stop: threading.Event, turned: Callable[[], None] = lambda: None
+    ) -> Batch | None:
         """The next batch; None when nothing came for a moment.
+
+        `turned` is called again and again meanwhile: a batch may be open for long.
 
         Raises:
             BrokerUnreachableError: the topic or the offsets are gone; start over.
@@ -128,6 +132,7 @@ class Intake:
             if isinstance(decision, Pause):
                 self._pause(decision.seconds, stop)
                 return None
+            turned()
             self._unblock()
             self._take(self._consumer.consume(decision.rows, timeout=decision.timeout_s), batch)
             if not batch.messages:

@@ -13,7 +13,7 @@ COMMITS = Counter("tailrace_sink_commits", "Data commits", ["dataset"])
 TABLE_VERSION = Gauge("tailrace_sink_table_version", "Version of the Delta table", ["dataset"])
 LAG_SECONDS = Gauge(
     "tailrace_sink_lag_seconds",
-    "Age of the oldest row of the last batch when it became visible; 0 when caught up",
+    "Age of the oldest row of the batch in hand, or of the last one; 0 when caught up",
     ["dataset"],
 )
 COMMIT_RETRIES = Counter(

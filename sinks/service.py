@@ -142,7 +142,9 @@ class Sink:
 
     def health(self) -> str | None:
         """None when healthy, else what stalls and for how long."""
-        if self._lease is not None and self._lease.problem is not None:
+        if self._lease is None:
+            return "starting"
+        if self._lease.problem is not None:
             return self._lease.problem  # whatever it held: without an answer it holds nothing
         stalled = (status.stalled for status in self.status())
         return next((line for line in stalled if line), None)

@@ -94,9 +94,6 @@ class Session:
         metrics.MERGE_SECONDS.labels(self.dataset).observe(seconds)
         metrics.BATCH_ROWS.labels(self.dataset, batch.reason).observe(len(batch.rows))
         self.show_controller()
-        if batch.oldest_ms is not None:
-            lag_s = max(time.time() - batch.oldest_ms / 1000, 0.0)
-            metrics.LAG_SECONDS.labels(self.dataset).set(lag_s)
         self.show()
 
     def show_controller(self) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge.wire.errors import TailraceError
+from bridge.wire.turns import Turns
 from sinks import failpoints, metrics
 from sinks.controller import CommitReport
 from sinks.maintenance import Caretaker
@@ -88,6 +89,8 @@ class DatasetWorker:
         self._backoff_s = BACKOFF_FIRST_S
         self._passed: Mapping[int, int] = {}
         self._lag_s = float("inf")
+        self._oldest_ms: int | None = None
+        self._turns = Turns()
         self._table_bytes = 0
         self._rebuilding = self._new_rebuilding() if opener.building is None else None
 
@@ -164,10 +167,17 @@ class DatasetWorker:
             for_s = time.monotonic() - since_s
             if for_s >= STALL_S:
                 return f"dataset {self.dataset} makes no progress for {for_s:.0f} s: {cause}"
-        trouble = session.intake.trouble if session else None
+        trouble = (session.intake.trouble if session else None) or self._turns.problem
         return f"dataset {self.dataset}: {trouble}" if trouble else None
 
+    def _shown_lag_s(self) -> float:
+        """For the gauge: it grows while a batch is in hand, however long its commit takes."""
+        if self._oldest_ms is not None:
+            return max(time.time() - self._oldest_ms / 1000, 0.0)
+        return self._lag_s if self._lag_s < float("inf") else 0.0
+
     def _run(self) -> None:
+        metrics.LAG_SECONDS.labels(self.dataset).set_function(self._shown_lag_s)
         try:
             while not self._stop.is_set():
                 if self._run_session():
@@ -175,6 +185,7 @@ class DatasetWorker:
                 self._stop.wait(self._backoff_s)
                 self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
         finally:
+            self._turns.rest()
             if self._rebuilding is not None:
                 self._rebuilding.stop()
 
@@ -205,6 +216,7 @@ class DatasetWorker:
         if not self._rest():
             return False
         self._phase = "waiting"
+        self._turns.turn("beginning")
         session = self._opener.open(self._stop, self._note)
         if session is None:
             return False
@@ -216,6 +228,7 @@ class DatasetWorker:
         try:
             session.show()
             while self._still_ours():
+                self._turns.turn("a look at the table")
                 self._until_done(session.writer.seal_what_is_due)
                 if self._stop.is_set():
                     break
@@ -235,6 +248,7 @@ class DatasetWorker:
         """Wait while the dataset is paused; whether it is still ours to go on with."""
         while self._resting():
             self._phase, self._trouble = "paused", None
+            self._turns.turn("a pause")
             if self._stop.wait(REST_LOOK_S) or not self._still_ours():
                 return False
         return True
@@ -250,19 +264,27 @@ class DatasetWorker:
         return True
 
     def _step(self, session: Session, caretaker: Caretaker) -> None:
-        batch = session.intake.fill(self._stop)
+        batch = session.intake.fill(self._stop, lambda: self._turns.turn("reading"))
         if batch is None:
-            metrics.LAG_SECONDS.labels(self.dataset).set(0)
             metrics.LAG_ROWS.labels(self.dataset).set(session.intake.backlog)
             self._passed, self._lag_s = session.intake.passed(), 0.0
             return
+        self._oldest_ms = batch.oldest_ms
+        try:
+            self._take_in(session, caretaker, batch)
+        finally:
+            self._oldest_ms = None
+
+    def _take_in(self, session: Session, caretaker: Caretaker, batch: Batch) -> None:
         asked_s = time.monotonic()
+        self._turns.turn("waiting for memory to commit")
         memory = self._opener.memory
         wanted = memory.expected(batch.bytes, self._table_bytes)
         with memory.reserved(wanted, lambda: not self._still_ours()) as ready:
             if not ready:
                 return  # the next owner reads it again
             started_s = time.monotonic()
+            self._turns.turn("a commit")
             metrics.WAITED_SECONDS.labels(self.dataset).inc(started_s - asked_s)
             done = self._commit(session, batch)
         if done is None:
@@ -276,6 +298,7 @@ class DatasetWorker:
         self._failpoint(failpoints.AFTER_OFFSETS)
         self._passed = dict(session.writer.ledger.offsets)
         self._lag_s = max(time.time() - batch.oldest_ms / 1000, 0.0) if batch.oldest_ms else 0.0
+        self._oldest_ms = None
         self._maintain(session, caretaker)
 
     def _commit(self, session: Session, batch: Batch) -> Committed | None:
@@ -315,6 +338,7 @@ class DatasetWorker:
     def _maintain(self, session: Session, caretaker: Caretaker) -> None:
         if not self._still_ours():
             return
+        self._turns.turn("maintenance")
         facts = self._until_done(lambda: caretaker.look_after(session.writer.version))
         if facts is not None:
             metrics.TABLE_FILES.labels(self.dataset).set(facts.files)
@@ -323,5 +347,6 @@ class DatasetWorker:
             session.tend_tombstones()
 
     def _note(self, cause: str) -> None:
+        self._turns.turn("another attempt")
         since_s = self._trouble[1] if self._trouble else time.monotonic()
         self._trouble = (cause, since_s)

@@ -34,6 +34,7 @@ from bridge.connector.work import (
 from bridge.wire.envelope import stamp_record
 from bridge.wire.errors import FencedError, TailraceError
 from bridge.wire.kafka import KafkaConfig
+from bridge.wire.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Bucket:
         self.composer = composer
         self.backlog = Backlog(composer)
         self.committed_at = time.monotonic()
-        self.failing_since: float | None = None
+        self.turns = Turns()
         self._transactional_id = f"{kafka.namespace}.connector.{self.number}"
         self._kafka = kafka
         self._policy = policy
@@ -163,6 +164,7 @@ class Bucket:
         try:
             producer = self._initialise()
             while producer is not None and (batch := self._next_batch()):
+                self.turns.turn("a transaction")
                 self._transact(producer, batch)
                 self._settled(batch)
         except BaseException as error:
@@ -171,11 +173,13 @@ class Bucket:
             if not given_up:
                 self._fenced(self, error)
         finally:
+            self.turns.rest()
             self._clear()
             if producer is not None:
                 producer.purge()
 
     def _initialise(self) -> Producer | None:
+        self.turns.turn("fencing the owner before")
         producer = Producer(producer_settings(self._kafka, self._transactional_id))
         failures = 0
         while not self.closed:
@@ -188,7 +192,7 @@ class Bucket:
                     raise _fenced_error(self._transactional_id, error.args[0]) from None
                 self._pause(failures)
                 continue
-            self.failing_since = None
+            self.turns.rest()
             self._initialised.set()
             return producer
         return None
@@ -221,7 +225,7 @@ class Bucket:
 
     def _settled(self, batch: list[Work]) -> None:
         self.committed_at = time.monotonic()
-        self.failing_since = None
+        self.turns.rest()
         self._budget.give(sum(map(size_of, batch)))
         self.backlog.settle(batch)
         for work in batch:
@@ -334,8 +338,6 @@ class Bucket:
         raise _fenced_error(self._transactional_id, reason)
 
     def _note_failure(self, what: str, error: KafkaException) -> None:
-        if self.failing_since is None:
-            self.failing_since = time.monotonic()
         logger.warning(
             "kafka call failed",
             extra={"bucket": self.number, "call": what, "cause": error.args[0].str()},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,7 +42,6 @@ from bridge.wire.topics import (
 
 logger = logging.getLogger(__name__)
 
-_STALLED_S = 30.0
 _GAPS_SHOWN = 5
 
 
@@ -187,16 +185,16 @@ class Connector:
             return "starting" if finder is None else "waiting for tables with the tags"
         if worker.gaps:
             return "; ".join(map(gap_line, worker.gaps[:_GAPS_SHOWN]))
-        now = time.monotonic()
         if worker.lease.problem is not None:
             return worker.lease.problem
+        if worker.turns.problem is not None:
+            return worker.turns.problem
         for bucket in list(worker.buckets.values()):
-            since = bucket.failing_since
-            if since is not None and now - since > _STALLED_S:
-                return f"bucket {bucket.number}: Kafka took nothing for {now - since:.0f} s"
+            if bucket.turns.problem is not None:
+                return f"bucket {bucket.number}: Kafka takes nothing, {bucket.turns.problem}"
         for feed in self._feeds.values():
-            if feed.failing_since is not None and now - feed.failing_since > _STALLED_S:
-                return f"table {feed.table}: {feed.problem} for {now - feed.failing_since:.0f} s"
+            if feed.stall is not None:
+                return feed.stall
         problems = (finder.seen.problems if finder else {}) | worker.surveyor.problems
         return next((f"table {name}: {text}" for name, text in problems.items()), None)
 

@@ -53,7 +53,8 @@ class TableStatus:
 
     `feed` is what is read: `items and changes`, `changes only`, `items only`, or `not begun`.
     `lag_s` and `hours_to_trim` are of the shards this worker reads; None where no stream is read.
-    `paused_at_s` is since when a person lets it rest, seconds since 1970.
+    `paused_at_s` is since when a person lets it rest, seconds since 1970. `problem`: AWS does not
+    answer this worker, None while it does.
     """
 
     table: str
@@ -67,6 +68,7 @@ class TableStatus:
     snapshot: SnapshotProgress | None = None
     sealed: bool = False
     paused_at_s: float | None = None
+    problem: str | None = None
     gaps: tuple[GapStatus, ...] = ()
 
 
@@ -96,6 +98,7 @@ def table_status(view: CheckpointView, feed: Feed, now_s: float) -> TableStatus:
         snapshot=snapshot_progress(generation, segments, feed.items_expected, now_s),
         sealed=view.sealed.get(name, 0) >= generation.epoch,
         paused_at_s=feed.paused_at_s,
+        problem=feed.stall,
         gaps=tuple(map(_gap_status, view.active_gaps(name))),
     )
 

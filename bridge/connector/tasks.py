@@ -24,19 +24,23 @@ from bridge.connector.reader import GetRecords, ListChildren, OpenIterator, Shar
 from bridge.connector.records import HashKey, ScanIdentity, decode_records, decode_scan
 from bridge.connector.segment import SegmentReader
 from bridge.wire.errors import WireError
+from bridge.wire.turns import STALLED_S
 
 logger = logging.getLogger(__name__)
 
 _HALTED_POLL_S = 0.5
 _COMPLAIN_AFTER = 4
+# Beyond the pace at which shards without changes are asked.
+_UNREAD_S = 15.0
 
 
 @dataclass(slots=True)
 class Feed:
     """A table as all of its tasks in this worker share it.
 
-    `arn`, `epoch`, `scans` and `halted` follow the committed generation; `failing_since`
-    (monotonic) and `problem` tell of AWS, None while it answers. `items_expected` is AWS's figure.
+    `arn`, `epoch`, `scans` and `halted` follow the committed generation. `asked` holds since when
+    (monotonic) a shard or segment waits for an answer from AWS, `problem` is the last failure.
+    `items_expected` is AWS's figure.
     `paused_at_s`: since when a person lets it rest, seconds since 1970.
     """
 
@@ -48,10 +52,10 @@ class Feed:
     halted: bool = False
     paused_at_s: float | None = None
     scans: bool = False
-    failing_since: float | None = None
     problem: str = ""
     items_expected: int = 0
     lags: dict[str, tuple[float, float]] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
     hash_key: HashKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,30 +66,50 @@ class Feed:
         """Whether nothing is asked of AWS, for a gap or because a person said so."""
         return self.halted or self.paused_at_s is not None
 
-    def failed(self, failure: Failure, failures: int) -> None:
+    def asks(self, of: str) -> None:
+        """A call begins; what was not answered before goes on waiting since then."""
+        self.asked.setdefault(of, time.monotonic())
+
+    def failed(self, of: str, failure: Failure, failures: int) -> None:
         """Note a failed call; throttles are counted, a repeated one is logged."""
-        if failure.trouble is Trouble.THROTTLED:
-            metrics.THROTTLES.labels(self.table).inc()
-            return
-        if failure.trouble is Trouble.EXPIRED:
+        if failure.trouble in (Trouble.THROTTLED, Trouble.EXPIRED):
+            self.answered(of)
+            if failure.trouble is Trouble.THROTTLED:
+                metrics.THROTTLES.labels(self.table).inc()
             return
         self.problem = str(failure)
-        if self.failing_since is None:
-            self.failing_since = time.monotonic()
         if failures == _COMPLAIN_AFTER:
             logger.warning("aws call failed", extra={"table": self.table, "cause": str(failure)})
 
-    def answered(self) -> None:
-        """A call succeeded."""
-        self.failing_since = None
+    def answered(self, of: str) -> None:
+        """AWS answered, or nothing is asked any more."""
+        self.asked.pop(of, None)
+        if not self.asked:
+            self.problem = ""
+
+    @property
+    def stall(self) -> str | None:
+        """What has gone without an answer for too long, None if nothing has."""
+        now = time.monotonic()
+        silent_s = max((now - since for since in list(self.asked.values())), default=0.0)
+        if silent_s <= STALLED_S:
+            return None
+        return f"table {self.table}: {self.problem or 'AWS does not answer'} for {silent_s:.0f} s"
 
     def behind(self, shard: str, newest_s: float) -> None:
         """The creation time of the newest record read from a shard, 0 when it gave nothing."""
         self.lags[shard] = (newest_s, time.time())
 
     def lag_s(self, now_s: float) -> float:
-        """How far the slowest shard is behind, seconds."""
-        return max((now_s - newest for newest, _ in list(self.lags.values()) if newest), default=0)
+        """How far the slowest shard is behind, seconds; a shard that was not read for a while is
+        behind by that while."""
+        lags = (_behind_s(newest, seen, now_s) for newest, seen in list(self.lags.values()))
+        return max(lags, default=0)
+
+
+def _behind_s(newest_s: float, seen_s: float, now_s: float) -> float:
+    silent_s = now_s - seen_s
+    return max(now_s - newest_s if newest_s else 0.0, silent_s if silent_s > _UNREAD_S else 0.0)
 
     def unread_s(self, now_s: float) -> float:
         """How old a change can be that no answer has given yet, seconds.
@@ -110,17 +134,20 @@ class ShardTask:
         """Ask once; see `fetch.Task`."""
         if self._bucket.closed or self._feed.arn != self._arn:
             self._feed.lags.pop(self._shard, None)
+            self._feed.answered(self._shard)
             return None
         if self._feed.rests:
+            self._feed.answered(self._shard)
             return _HALTED_POLL_S
+        self._feed.asks(self._shard)
         self._reader.renew(self._bucket.composer.epochs[self._arn])
         try:
             step = self._ask()
         except Failure as failure:
-            self._feed.failed(failure, self._reader.failures + 1)
+            self._feed.failed(self._shard, failure, self._reader.failures + 1)
             step = self._reader.failed(failure, random.random())  # noqa: S311 (jitter)
         else:
-            self._feed.answered()
+            self._feed.answered(self._shard)
         return self._carry(step)
 
     def _carry(self, step: Step) -> float | None:
@@ -177,6 +204,7 @@ class SegmentTask:
         self._bucket = bucket
         self._reader = reader
         self.over = False
+        self._name = f"scan-{id(self)}"  # addressed scans have segments of the same numbers
         self._identity = ScanIdentity(
             arn=reader.generation.arn,
             region=feed.region.name,
@@ -188,12 +216,15 @@ class SegmentTask:
         """Ask once; see `fetch.Task`."""
         if self._bucket.closed or self._feed.epoch != self._reader.generation.epoch:
             self.over = True
+            self._feed.answered(self._name)
             return None
         if self._feed.rests:
+            self._feed.answered(self._name)
             return _HALTED_POLL_S
         wait_s = self._reader.wait_s(time.monotonic())
         if wait_s:
             return wait_s
+        self._feed.asks(self._name)
         try:
             body = self._feed.region.table_calls.call("Scan", self._parameters())
             step = self._reader.received(decode_scan(body, self._identity, int(time.time())))
@@ -202,14 +233,14 @@ class SegmentTask:
         except Failure as failure:
             step = self._failed(failure)
         else:
-            self._feed.answered()
+            self._feed.answered(self._name)
         if step.page is not None:
             self._bucket.put(step.page, urgent=step.finished)
         self.over = step.finished
         return None if step.finished else step.delay_s
 
     def _failed(self, failure: Failure) -> Any:
-        self._feed.failed(failure, self._reader.failures + 1)
+        self._feed.failed(self._name, failure, self._reader.failures + 1)
         return self._reader.failed(failure, random.random())  # noqa: S311 (jitter)
 
     def _parameters(self) -> dict[str, Any]:

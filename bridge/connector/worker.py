@@ -46,6 +46,7 @@ from bridge.wire.kafka import KafkaConfig
 from bridge.wire.leases import Lease
 from bridge.wire.namespace import NAMESPACE_PARTITION, namespace_key, new_namespace_id
 from bridge.wire.topics import TopicNames
+from bridge.wire.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -128,12 +129,10 @@ class Worker:
         self._scans: list[SegmentTask] = []
         self.gaps: tuple[Gap, ...] = ()
         self.status: tuple[TableStatus, ...] = ()
+        self.turns = Turns()
         self._dirty = True
-        self._planned_at = 0.0
-        self._ask_ends_at = 0.0
-        self._shown_at = 0.0
-        self._reported_at = 0.0
-        self._pruned_at = 0.0
+        self._planned_at = self._ask_ends_at = self._shown_at = 0.0
+        self._reported_at = self._pruned_at = 0.0
 
     @property
     def buffered_bytes(self) -> int:
@@ -202,6 +201,7 @@ class Worker:
             while not stop.is_set():
                 self._turn()
         finally:
+            self.turns.rest()
             self.lease.stop()
             self._pool.stop()
             self.surveyor.stop()
@@ -209,6 +209,7 @@ class Worker:
             self._rests.close()
 
     def _turn(self) -> None:
+        self.turns.turn("a turn of the loop")
         self.lease.check()
         if not self._crashes.empty():
             raise self._crashes.get()

@@ -56,7 +56,7 @@ def _run_plan(kind: str, target: str, settings: Settings, stop: threading.Event)
     with watched(kind, target, stop) as (plan, ended):
         with _reported(kind, plan, settings) as report_on:
             engine = _engine(kind, plan, settings)
-            with _observed(engine, settings):
+            with _observed(kind, engine, settings):
                 report_on(engine)
                 logger.info("stage started", extra={"kind": kind, "file": str(plan.path)})
                 engine.run(ended)
@@ -228,7 +228,7 @@ def _covered(kind: str, plan: Plan) -> tuple[str, tuple[str, ...]]:
 
 
 @contextlib.contextmanager
-def _observed(engine: Engine, settings: Settings) -> Iterator[None]:
+def _observed(kind: str, engine: Engine, settings: Settings) -> Iterator[None]:
     if settings.metrics_port == 0:
         yield
         return
@@ -239,6 +239,7 @@ def _observed(engine: Engine, settings: Settings) -> Iterator[None]:
         port=settings.metrics_port,
         health=engine.health,
         status=getattr(engine, "status", tuple),
+        stage=kind,
     )
     observatory.start()
     try:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from bridge.wire.errors import ConfigurationError
 
@@ -26,9 +29,38 @@ HealthCheck = Callable[[], str | None]
 """None when healthy, else one line that says what is wrong."""
 
 
+_CLIENT_TIMEOUT_S = 10.0
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Who connects and says nothing keeps nobody else waiting."""
+
+    daemon_threads = True
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = _CLIENT_TIMEOUT_S
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's name)
         """Scrapes are not worth a log line."""
+
+
+class _Health(Collector):
+    """Health as a metric, asked at every scrape."""
+
+    def __init__(self, stage: str, check: HealthCheck) -> None:
+        self._stage = stage
+        self._check = check
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "tailrace_stage_healthy", "1 while /healthz says 200, else 0", labels=["stage"]
+        )
+        family.add_metric([self._stage], 0.0 if self._check() else 1.0)
+        return [family]
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return []  # registering asks nothing of the stage
 
 
 class Observatory:
@@ -41,6 +73,7 @@ class Observatory:
         port: int,
         health: HealthCheck,
         status: StatusReport = tuple,
+        stage: str = "",
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         metrics = make_wsgi_app(registry)
@@ -60,13 +93,18 @@ class Observatory:
             return page
 
         try:
-            self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
+            self._server: WSGIServer = make_server(
+                host, port, app, server_class=_Server, handler_class=_Quiet
+            )
         except OSError as error:
             raise ConfigurationError(
                 f"can't listen: {error.strerror}",
                 where=f"metrics port {host}:{port}",
                 remedy="Set TAILRACE_METRICS_PORT to a free port, or to 0 to turn it off",
             ) from None
+        self._registry = registry
+        self._health = _Health(stage, health)
+        registry.register(self._health)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="observatory", daemon=True
         )
@@ -82,5 +120,6 @@ class Observatory:
 
     def close(self) -> None:
         """Stop serving."""
+        self._registry.unregister(self._health)
         self._server.shutdown()
         self._server.server_close()

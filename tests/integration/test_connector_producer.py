@@ -114,7 +114,7 @@ def test_a_bucket_commits_what_was_refused_once_the_broker_takes_it(
     assert list(read_to_end(kafka, changes.name, [0])) == []
     assert list(read_to_end(kafka, checkpoints.name, [0])) == []
     _allow(topics, changes.name, 1024 * 1024)
-    wait_until(lambda: failures or bucket.failing_since is None, timeout_s=60, what="a commit")
+    wait_until(lambda: failures or not bucket.turns.busy, timeout_s=60, what="a commit")
     bucket.put(_page([Keyed(b"k", b'{"n":20}')], 20))
     bucket.finish()
     assert bucket.join()

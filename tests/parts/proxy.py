@@ -133,18 +133,17 @@ class Proxy:
         async with server:
             self._ready.set()
             await self._over.wait()
-            self._reset_all()
-            for connection in list(self._open):
-                await connection.over()
+            server.close()
+            while self._open:
+                self._reset_all()
+                for connection in list(self._open):
+                    await connection.over()
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_made += 1
         connection = _Connection(self, reader, writer)
         self._open.add(connection)
-        try:
-            await connection.run(self._target)
-        finally:
-            self._open.discard(connection)
+        connection.start(self._target, self._open.discard)
 
     async def fair(self) -> Weather:
         """The weather, once bytes may arrive again."""
@@ -177,11 +176,20 @@ class _Connection:
     ) -> None:
         self._proxy = proxy
         self._client = (reader, writer)
-        self._task = asyncio.current_task()
-        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None]
 
-    async def run(self, target: int) -> None:
-        """Until either side ends it."""
+    def start(self, target: int, ended: Callable[[_Connection], None]) -> None:
+        """Pass bytes until either side ends it, then call `ended`."""
+
+        def done(_: asyncio.Task[None]) -> None:
+            # A task that was cancelled before its first step has closed nothing.
+            _abort(self._client[1])
+            ended(self)
+
+        self._task = asyncio.get_running_loop().create_task(self._run(target))
+        self._task.add_done_callback(done)
+
+    async def _run(self, target: int) -> None:
         writers = [self._client[1]]
         pumps: list[asyncio.Task[None]] = []
         try:
@@ -201,16 +209,15 @@ class _Connection:
             await asyncio.gather(*pumps, return_exceptions=True)
             for writer in writers:
                 _abort(writer)
-            self._ended.set()
 
     async def over(self) -> None:
         """Wait for its end."""
-        await self._ended.wait()
+        await asyncio.wait({self._task})
+        await asyncio.sleep(0)
 
     def reset(self) -> None:
         """RST to both ends."""
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """One direction. Reading and delivering overlap, so latency takes nothing of the rate."""

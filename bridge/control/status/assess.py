@@ -283,7 +283,7 @@ def _stalled(problem: str) -> Verdict:
     reason, _, command = problem.partition(" Run: ")
     if problem.startswith("GAP") or ": GAP" in problem:
         return Verdict("GAP", reason, command)
-    if problem == "starting" or problem.startswith("waiting") or ": waiting" in problem:
+    if problem.startswith(("waiting", "starting")) or ": waiting" in problem:
         return Verdict("waiting", problem)
     return Verdict("stalled", reason, command or "tailrace doctor")
 

@@ -184,3 +184,23 @@ def test_a_table_that_rests_says_so_and_counts_the_hours_to_trim_from_then_on() 
     found = status(GENERATION, shard("s"), paused_at_s=NOW_S - 7200)
     assert (found.paused_at_s, found.lag_s, found.hours_to_trim) == (NOW_S - 7200, 7200.0, 22.0)
     assert status(GENERATION).paused_at_s is None
+
+
+def test_a_table_aws_does_not_answer_for_is_behind_by_that_while_and_says_so(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("bridge.connector.tasks.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bridge.connector.tasks.time.time", lambda: now[0])
+    feed = Feed(table="orders", region=None, key_names=("id",))
+    feed.asks("s-1")
+    feed.behind("s-1", 0.0)
+    feed.answered("s-1")
+    now[0] += 10
+    assert (feed.stall, feed.lag_s(now[0])) == (None, 0.0)
+    feed.asks("s-1")
+    now[0] += 15
+    feed.asks("s-1")  # asked again: it has waited since the first time
+    now[0] += 16
+    assert feed.stall == "table orders: AWS does not answer for 31 s"
+    assert feed.lag_s(now[0]) == 41.0
+    feed.answered("s-1")
+    assert feed.stall is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,7 @@ def part() -> Iterator[Part]:
     lag.labels("a").set(0.5)
     lag.labels("b").set(2)
     observatory = Observatory(
-        host="127.0.0.1", port=0, health=lambda: found.problem, registry=registry
+        host="127.0.0.1", port=0, health=lambda: found.problem, stage="sink", registry=registry
     )
     observatory.start()
     found.port = observatory.port
@@ -53,9 +54,20 @@ def test_totals_and_maxima_by_label(part: Part) -> None:
 
 def test_health_is_none_or_the_reason(part: Part) -> None:
     assert health(part.port) is None
+    found = scrape(part.port)
+    assert found is not None
+    assert found.values("tailrace_stage_healthy", stage="sink") == [1.0]
 
     part.problem = "no progress for 40 s"
     assert health(part.port) == "no progress for 40 s"
+    found = scrape(part.port)
+    assert found is not None
+    assert found.values("tailrace_stage_healthy", stage="sink") == [0.0]
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(part: Part) -> None:
+    with socket.create_connection(("127.0.0.1", part.port)):
+        assert health(part.port) is None
 
 
 def test_who_does_not_answer_has_no_figures() -> None:

@@ -63,13 +63,14 @@ def test_a_fault_of_our_own_is_not_dressed_up():
 
 
 def test_health_says_what_stalls_and_for_how_long():
-    progress = Progress()
+    progress = Progress(since_s=90.0)
+    assert progress.problem(95.0) == "starting for 5 s"
     progress.enter("waiting for topic t", 100.0)
     progress.enter("waiting for topic t", 130.0)
     assert progress.problem(140.0) == "waiting for topic t for 40 s"
     progress.enter("running", 150.0)
-    assert progress.problem(209.0) is None
-    assert progress.problem(220.0) == "no turn of the loop for 70 s"
+    assert progress.problem(180.0) is None
+    assert progress.problem(181.0) == "no turn of the loop for 31 s"
     progress.beat(220.0)
     assert progress.problem(221.0) is None
 
