@@ -129,8 +129,7 @@ class Worker:
         self._scans: list[SegmentTask] = []
         self.gaps: tuple[Gap, ...] = ()
         self.status: tuple[TableStatus, ...] = ()
-        self.turns = Turns()
-        self._dirty = True
+        self.turns, self._dirty = Turns(), True
         self._planned_at = self._ask_ends_at = self._shown_at = 0.0
         self._reported_at = self._pruned_at = 0.0
 
