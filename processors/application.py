@@ -161,7 +161,6 @@ class ProcessorApplication(Application):  # type: ignore[misc]
 
     def _handler(self, pipeline: Pipeline, topic: str) -> Handler:
         outbox, failpoint = self._writing(), self._settings.failpoint
-        monotonic = time.monotonic
 
         def handle(
             partition: int, messages: Sequence[Message], stores_of: StoresOf, until_s: float

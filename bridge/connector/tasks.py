@@ -106,11 +106,6 @@ class Feed:
         lags = (_behind_s(newest, seen, now_s) for newest, seen in list(self.lags.values()))
         return max(lags, default=0)
 
-
-def _behind_s(newest_s: float, seen_s: float, now_s: float) -> float:
-    silent_s = now_s - seen_s
-    return max(now_s - newest_s if newest_s else 0.0, silent_s if silent_s > _UNREAD_S else 0.0)
-
     def unread_s(self, now_s: float) -> float:
         """How old a change can be that no answer has given yet, seconds.
 
@@ -118,6 +113,11 @@ def _behind_s(newest_s: float, seen_s: float, now_s: float) -> float:
         fails or a gap halts the table, its unread changes age.
         """
         return max((now_s - (newest or at) for newest, at in list(self.lags.values())), default=0)
+
+
+def _behind_s(newest_s: float, seen_s: float, now_s: float) -> float:
+    silent_s = now_s - seen_s
+    return max(now_s - newest_s if newest_s else 0.0, silent_s if silent_s > _UNREAD_S else 0.0)
 
 
 class ShardTask:

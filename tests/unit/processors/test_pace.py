@@ -35,12 +35,12 @@ def test_a_change_that_takes_long_is_counted_and_named(caplog):
     now[0] += 0.9
     assert not pace.over()
     now[0] += 1.1
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="processors.pace"):
         assert not pace.over()
     now[0] = 100.0
     assert pace.over()
     assert counted("slow_one") == 2
-    first = caplog.records[0]
+    first = next(r for r in caplog.records if r.getMessage() == "slow record")
     assert (first.topic, first.partition, first.offset, first.seconds) == (
         "ns.changes.orders",
         3,
