@@ -9,6 +9,7 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -17,7 +18,6 @@ from confluent_kafka.admin import OffsetSpec
 from bridge.wire.errors import BrokerUnreachableError
 from bridge.wire.kafka import (
     REQUEST_TIMEOUT_S,
-    SETTLE_TIMEOUT_S,
     SETTLING,
     KafkaConfig,
     LogBounds,
@@ -30,6 +30,10 @@ Place = tuple[str, int]
 """A topic and a partition of it."""
 
 _FIRST_S = 5.0
+# For one answer about offsets, and for all that is asked until there is one.
+_ANSWER_S = 4.0
+_OFFSETS_S = 9.0
+_AGAIN = SETTLING | {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}  # noqa: SLF001
 # The first message of each partition is enough, and it comes whole whatever its size.
 _FETCH_BYTES = 64 * 1024
 
@@ -67,16 +71,18 @@ class Logs:
         if not places:
             return {}
         asked = {TopicPartition(*place): spec for place in places}
-        deadline = time.monotonic() + SETTLE_TIMEOUT_S
-        client = admin(self._kafka)  # held: its answers end with it
+        deadline = time.monotonic() + _OFFSETS_S
         while True:
+            # A client of its own each time, held until it has answered: one that asks a leader just
+            # replaced goes on asking it until its time is over.
+            client = admin(self._kafka)
             try:
                 futures = client.list_offsets(
-                    asked, isolation_level=self._isolation, request_timeout=REQUEST_TIMEOUT_S
+                    asked, isolation_level=self._isolation, request_timeout=_ANSWER_S
                 )
-                found = {p: f.result(REQUEST_TIMEOUT_S * 2) for p, f in futures.items()}
+                found = {p: f.result(_ANSWER_S * 2) for p, f in futures.items()}
             except KafkaException as error:
-                if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
+                if error.args[0].code() not in _AGAIN or time.monotonic() > deadline:
                     raise unreachable(error, "offsets of topics") from error
                 time.sleep(0.1)
             else:
