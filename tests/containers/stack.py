@@ -104,7 +104,7 @@ class Stack:
 
     def runs(self) -> dict[str, tuple[str, str]]:
         """By service: its container, and when that was started last."""
-        named = ("connector", "orders", "sink", "page", "shop", "broker", "dynamodb", "s3")
+        named = (*STAGES, "page", "broker", "dynamodb", "s3")
         return {name: (self.container(name), self.state(name)["StartedAt"]) for name in named}
 
     def kill(self, service: str) -> None:
@@ -135,10 +135,22 @@ class Stack:
         return self.compose("run", "--rm", "-T", "control", *arguments, timeout_s=timeout_s)
 
     def verify(self) -> dict[str, Any]:
-        """`tailrace verify` of all transforms of the folder: its report. Nobody may write."""
-        said = self.command("verify", "/transforms", "--json", "--timeout", "180")
+        """`tailrace verify` of all transforms of the folder, while the shop is closed: its report."""
+        self.compose("stop", "shop")
+        said = self.command("verify", "/transforms", "--json", "--timeout", "240", timeout_s=300)
+        self.compose("start", "shop")
         report: dict[str, Any] = json.loads(said.splitlines()[-1])
         return report
+
+    def await_writes(self) -> None:
+        """Wait until the shop has written for a while; it says so every ten seconds."""
+        before = docker("logs", self.container("shop")).count("changes written")
+        wait_until(
+            lambda: docker("logs", self.container("shop")).count("changes written") > before,
+            timeout_s=60,
+            what="the shop to write",
+            interval_s=0.5,
+        )
 
     def get(self, port: str, path: str) -> Any:
         """What a published port answers, from JSON."""
