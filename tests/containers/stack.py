@@ -135,7 +135,7 @@ class Stack:
         return self.compose("run", "--rm", "-T", "control", *arguments, timeout_s=timeout_s)
 
     def verify(self) -> dict[str, Any]:
-        """`tailrace verify` of all transforms of the folder, while the shop is closed: its report."""
+        """The report of `tailrace verify` on the folder. The shop is closed meanwhile."""
         self.compose("stop", "shop")
         said = self.command("verify", "/transforms", "--json", "--timeout", "240", timeout_s=300)
         self.compose("start", "shop")
