@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,20 @@ from bridge.control.command import command_settings
 app = typer.Typer()
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE[:name]…", help="Transform files.")]
+
+
+@app.command(epilog="Example: tailrace up orders.py customers.py --dir /var/lib/tailrace")
+def up(
+    files: Files,
+    *,
+    directory: Annotated[Path, typer.Option("--dir", help="Logs of the stages.")] = Path(
+        ".tailrace"
+    ),
+) -> None:
+    """Run all stages of the files on this machine, against real parts, and keep them running."""
+    from bridge.control.up import run_up
+
+    run_up(command_settings("up"), files, folder=directory)
 
 
 @app.command(epilog="Example: tailrace status orders.py -w")

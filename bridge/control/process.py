@@ -99,7 +99,7 @@ class Child:
         """The last line this run wrote to its log, empty without one."""
         with self.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - _LINE_BYTES_MAX))
+            log.seek(max(min(self._log_start, size), size - _LINE_BYTES_MAX))
             lines = log.read().decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 

@@ -34,18 +34,20 @@ class GiveUp:
     reason: str
 
 
-def after_end(record: Record, exit_code: int, ran_s: float) -> Again | GiveUp:
+def after_end(
+    record: Record, exit_code: int, ran_s: float, failures_max: int | None = FAILURES_MAX
+) -> Again | GiveUp:
     """What to do with a stage that ended by itself.
 
     A wrong configuration (exit code 2) is never tried again; anything else is, with growing
-    delays, until it failed `FAILURES_MAX` times in a row.
+    delays, until it failed `failures_max` times in a row; None is for ever.
     """
     if exit_code == EXIT_CONFIGURATION:
         return GiveUp("its configuration can't work")
     failures = 1 if ran_s >= STEADY_S else record.failures + 1
-    if failures >= FAILURES_MAX:
+    if failures_max is not None and failures >= failures_max:
         return GiveUp(f"it failed {failures} times in a row")
-    delay_s = min(BACKOFF_FIRST_S * 2 ** (failures - 1), BACKOFF_MAX_S)
+    delay_s = min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 10), BACKOFF_MAX_S)
     return Again(replace(record, failures=failures), delay_s)
 
 

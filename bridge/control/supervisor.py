@@ -18,7 +18,7 @@ from typing import Literal
 from bridge.control import settings
 from bridge.control.ports import free_port
 from bridge.control.process import Child, stop_all
-from bridge.control.restarts import Again, GiveUp, Record, after_end, exit_text
+from bridge.control.restarts import FAILURES_MAX, Again, GiveUp, Record, after_end, exit_text
 from bridge.wire.errors import TailraceError
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,17 @@ _LINE_CHARS_MAX = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSpec:
-    """One process: its kind, its name among the stages, its transform file and settings."""
+    """One process: its kind, its name among the stages, its transform file and settings.
+
+    `port` is of its metrics; None takes a free one at every start.
+    """
 
     kind: Kind
     name: str
     target: str
     settings: Mapping[str, object] = field(default_factory=dict)
     command: Sequence[str] = ()
+    port: int | None = None
 
     def command_line(self) -> list[str]:
         """What is started; `command` replaces the entry point in tests."""
@@ -48,8 +52,11 @@ class StageSpec:
 class Stage:
     """A stage under supervision."""
 
-    def __init__(self, spec: StageSpec, folder: Path) -> None:
+    def __init__(
+        self, spec: StageSpec, folder: Path, failures_max: int | None = FAILURES_MAX
+    ) -> None:
         self.spec = spec
+        self._failures_max = failures_max
         self.log = folder / f"{spec.name}.log"
         self.port: int | None = None
         self.restarts = 0
@@ -71,9 +78,11 @@ class Stage:
         return self._child
 
     def start(self, now_s: float) -> None:
-        """Start the process on a new metrics port."""
-        self.port = free_port()
-        changed = {**self.spec.settings, "metrics_port": self.port, "metrics_host": "127.0.0.1"}
+        """Start the process, on a new metrics port unless it has one of its own."""
+        own = self.spec.port is not None
+        self.port = free_port() if self.spec.port is None else self.spec.port
+        host = {} if own else {"metrics_host": "127.0.0.1"}
+        changed = {**self.spec.settings, "metrics_port": self.port, **host}
         self._child = Child(
             self.spec.name,
             self.spec.command_line(),
@@ -114,7 +123,8 @@ class Stage:
             return
         self.state = "down"
         last = self._child.last_line() if self._child is not None else ""
-        match after_end(self._record, code, now_s - self._started_at_s):
+        ran_s = now_s - self._started_at_s
+        match after_end(self._record, code, ran_s, self._failures_max):
             case Again(record, delay_s):
                 self._record = record
                 self._due_at_s = now_s + delay_s
@@ -142,6 +152,7 @@ class Supervisor:
         folder: where the logs go.
         report: told about every start and end, one line each.
         clock: seconds, monotonic.
+        failures_max: so many failures of a stage in a row end the run; None: none do.
     """
 
     def __init__(
@@ -150,8 +161,9 @@ class Supervisor:
         folder: Path,
         report: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.monotonic,
+        failures_max: int | None = FAILURES_MAX,
     ) -> None:
-        self.stages = [Stage(spec, folder) for spec in specs]
+        self.stages = [Stage(spec, folder, failures_max) for spec in specs]
         self._report = report
         self._clock = clock
 
