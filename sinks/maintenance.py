@@ -1,85 +1,54 @@
-"""Keeping tables fast: what is due is decided purely, then done by the table's one writer.
+"""Keeping tables fast: what is due is decided in `sinks.upkeep`, then done by the one writer.
 
-Compaction rewrites small files into few, Delta checkpoints keep opening cheap, log cleanup and
-vacuum drop what no reader needs any more. All of it follows the commit protocol: a fresh snapshot
-on which our last commit stands, no retries, only while the lease is ours. Compaction carries no app
-transactions (delta-rs drops them). Vacuum is never a full one, which deletes live deletion vectors,
-and keeps a week of files, so that readers opened before it never miss one.
+All of it follows the commit protocol: a fresh snapshot on which our last commit stands, no retries,
+only while the lease is ours. Compaction carries no app transactions (delta-rs drops them). Vacuum
+is never a full one, which deletes live deletion vectors, and keeps a week of files, so that readers
+opened before it never miss one. When it was last done stands in the table, so that a restart does
+not begin the day anew.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-
-import pyarrow as pa
-import pyarrow.compute as pc
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 
 from sinks import failpoints
+from sinks.clustering import sample_bounds, sort_by_key
 from sinks.failpoints import Failpoint
-from sinks.properties import CHECKPOINT_INTERVAL
 from sinks.table import NO_HOOKS, Snapshot, TableError, commit_properties, lake_errors
+from sinks.upkeep import (
+    LARGE_TARGET,
+    RANGE_BYTES,
+    FileFacts,
+    Job,
+    Packing,
+    Rewrite,
+    Upkeep,
+    clustering_pays,
+    due_jobs,
+    file_facts,
+    kept_hours,
+    may_cluster,
+    ranges_of,
+)
 
 logger = logging.getLogger(__name__)
 
-SMALL_FILE_BYTES = 16 * 1024 * 1024
-TARGET_FILE_BYTES = 128 * 1024 * 1024
-SMALL_FILES_MAX = 24
 CHECK_COMMITS = 8
-VACUUM_INTERVAL_S = 24 * 3600.0
-CLEANUP_INTERVAL_S = 3600.0
+RETENTION_PROPERTY = "delta.deletedFileRetentionDuration"
+VACUUMED_TRANSACTION = "tailrace:vacuumed"
+_MERGES_KEPT = 16
+_KEYS_SAMPLED = 500
+_LOOK_BACK = 30
+# Rows are unpacked, sorted and packed again: measured on narrow rows that compress well.
+_UNPACKED = 12
 
-
-class Job(StrEnum):
-    """A piece of maintenance."""
-
-    COMPACT = "compact"
-    CHECKPOINT = "checkpoint"
-    CLEAN_LOG = "clean log"
-    VACUUM = "vacuum"
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What a decision is made of; times are seconds since the job was last done."""
-
-    version: int
-    checkpoint_version: int
-    small_files: int
-    since_cleanup_s: float
-    since_vacuum_s: float
-
-
-def due_jobs(upkeep: Upkeep) -> tuple[Job, ...]:
-    """The jobs that pay now, in the order they are done. Pure."""
-    jobs = []
-    if upkeep.small_files >= SMALL_FILES_MAX:
-        jobs.append(Job.COMPACT)
-    if upkeep.version - upkeep.checkpoint_version >= CHECKPOINT_INTERVAL:
-        jobs.append(Job.CHECKPOINT)
-    if upkeep.since_cleanup_s >= CLEANUP_INTERVAL_S:
-        jobs.append(Job.CLEAN_LOG)
-    if upkeep.since_vacuum_s >= VACUUM_INTERVAL_S:
-        jobs.append(Job.VACUUM)
-    return tuple(jobs)
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """Live files of a table."""
-
-    files: int
-    bytes: int
-    small_files: int
-
-
-def file_facts(files: pa.Table) -> FileFacts:
-    """Counts from a table's add actions."""
-    sizes = files["size_bytes"]
-    small = pc.sum(pc.less(sizes, SMALL_FILE_BYTES)).as_py() or 0
-    return FileFacts(files.num_rows, pc.sum(sizes).as_py() or 0, small)
+Admission = Callable[[int], AbstractContextManager[bool]]
+"""Waits for so many bytes of memory; whether it got them."""
 
 
 class Caretaker:
@@ -87,25 +56,55 @@ class Caretaker:
 
     Args:
         fresh: a snapshot this writer may commit on, None while there is no table.
-        clock: monotonic seconds.
+        clock: seconds since 1970.
         failpoint: where tests kill.
+        admitted: asks for memory.
+        goes_on: whether the table is still ours; asked during long jobs.
     """
 
     def __init__(
         self,
         fresh: Callable[[], Snapshot | None],
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.time,
         failpoint: Failpoint = failpoints.never,
+        *,
+        admitted: Admission = lambda _bytes: nullcontext(True),
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         self._fresh = fresh
         self._clock = clock
         self._failpoint = failpoint
+        self._admitted = admitted
+        self._goes_on = goes_on
         self._checked_version = 0
         self._checkpoint_version = 0
-        self._cleaned_at_s = self._vacuumed_at_s = clock()
+        self._cleaned_at_s = clock()
+        self._files = 0
+        self._rewrites: deque[Rewrite] = deque(maxlen=_MERGES_KEPT)
+        self.optimized_at_s: float | None = None
+
+    def merged(self, keys: Iterable[str], rows: int, files_rewritten: int) -> None:
+        """Take note of a merge: of its `rows` keys a sample is kept."""
+        part = min(files_rewritten / self._files, 1.0) if self._files else 0.0
+        sample = islice(keys, 0, None, max(rows // _KEYS_SAMPLED, 1)) if part else ()
+        self._rewrites.append(Rewrite(part, tuple(sample)))
+
+    def look(self) -> FileFacts | None:
+        """The files as they are, and when they were last optimized, as the log tells.
+
+        Raises:
+            TableError, PositionsMovedError: as every commit.
+        """
+        snapshot = self._fresh()
+        if snapshot is None:
+            return None
+        facts = file_facts(snapshot.files())
+        self._files = facts.files
+        self.optimized_at_s = optimized_at_s(snapshot)
+        return facts
 
     def look_after(self, version: int) -> FileFacts | None:
-        """Do what is due, if enough commits have passed since the last look.
+        """Do what is due, if enough commits have passed since the last look; the files after it.
 
         Raises:
             TableError, PositionsMovedError: as every commit.
@@ -117,56 +116,168 @@ class Caretaker:
             return None
         self._checked_version = snapshot.version
         facts = file_facts(snapshot.files())
-        jobs = due_jobs(self._upkeep(snapshot.version, facts))
+        bounds = self._bounds(snapshot, facts)
+        jobs = due_jobs(self._upkeep(snapshot, facts, clustering=bounds is not None))
         if jobs:
             self._failpoint(failpoints.BEFORE_MAINTENANCE)
-            self._do(jobs)
+            facts = self._do(jobs, facts, bounds or [])
             self._failpoint(failpoints.AFTER_MAINTENANCE)
+        self._files = facts.files
         return facts
 
-    def _upkeep(self, version: int, facts: FileFacts) -> Upkeep:
+    def _bounds(self, snapshot: Snapshot, facts: FileFacts) -> list[str] | None:
+        """Of the ranges to sort the table in, None if that does not pay."""
+        if not may_cluster(facts, self._rewrites):
+            return None
+        bounds = sample_bounds(snapshot, ranges_of(facts.bytes))
+        return bounds if clustering_pays(facts.bytes, self._rewrites, bounds) else None
+
+    def _upkeep(self, snapshot: Snapshot, facts: FileFacts, *, clustering: bool) -> Upkeep:
         now_s = self._clock()
         return Upkeep(
-            version=version,
+            version=snapshot.version,
             checkpoint_version=self._checkpoint_version,
-            small_files=facts.small_files,
+            compaction=facts.compaction(),
+            clustering=clustering,
             since_cleanup_s=now_s - self._cleaned_at_s,
-            since_vacuum_s=now_s - self._vacuumed_at_s,
+            since_vacuum_s=now_s - vacuumed_at_s(snapshot),
         )
 
-    def _do(self, jobs: Sequence[Job]) -> None:
+    def _do(self, jobs: Sequence[Job], facts: FileFacts, bounds: Sequence[str]) -> FileFacts:
         for job in jobs:
             snapshot = self._fresh()
             if snapshot is None:
-                return
+                return facts
             try:
-                self._run(job, snapshot)
+                self._run(job, snapshot, facts.compaction(), bounds)
+                if job in (Job.COMPACT, Job.CLUSTER):
+                    self._rewrites.clear()
+                    snapshot = self._fresh() or snapshot
+                    facts = file_facts(snapshot.files())
+                    self.optimized_at_s = self._clock()
             except TableError as error:
                 logger.warning("maintenance put off", extra={"job": job.value, "cause": str(error)})
-                return
+                return facts
             logger.info("maintenance", extra={"job": job.value, "table": snapshot.uri})
+        return facts
 
-    def _run(self, job: Job, snapshot: Snapshot) -> None:
-        with lake_errors(snapshot.uri):
-            if job is Job.COMPACT:
-                snapshot.delta.optimize.compact(
-                    target_size=TARGET_FILE_BYTES,
-                    max_concurrent_tasks=1,
-                    commit_properties=commit_properties({}),
-                    post_commithook_properties=NO_HOOKS,
-                )
-                self._failpoint(failpoints.AFTER_COMPACTION)
-            elif job is Job.CHECKPOINT:
-                snapshot.delta.create_checkpoint()
-                self._checkpoint_version = snapshot.version
-            elif job is Job.CLEAN_LOG:
-                self._cleaned_at_s = self._clock()
-                snapshot.delta.cleanup_metadata()
-            else:
-                self._vacuumed_at_s = self._clock()
-                snapshot.delta.vacuum(
-                    dry_run=False,
-                    full=False,
-                    commit_properties=commit_properties({}),
-                    post_commithook_properties=NO_HOOKS,
-                )
+    def _run(
+        self, job: Job, snapshot: Snapshot, packing: Packing | None, bounds: Sequence[str]
+    ) -> None:
+        if job is Job.CHECKPOINT:
+            write_checkpoint(snapshot)
+            self._checkpoint_version = snapshot.version
+        elif job is Job.CLEAN_LOG:
+            self._cleaned_at_s = self._clock()
+            clean_log(snapshot)
+        elif job is Job.VACUUM:
+            vacuum(snapshot, self._clock())
+        else:
+            self._rewrite(job, snapshot, packing, bounds)
+
+    def _rewrite(
+        self, job: Job, snapshot: Snapshot, packing: Packing | None, bounds: Sequence[str]
+    ) -> None:
+        size = RANGE_BYTES if packing is None or job is Job.CLUSTER else packing.target
+        with self._admitted(size * _UNPACKED) as ready:
+            if not ready:
+                raise TableError("the lease is gone", where=snapshot.uri)
+            if job is Job.CLUSTER:
+                sort_by_key(snapshot, bounds, self._goes_on)
+            elif packing is not None:
+                compact(snapshot, packing.target)
+        self._failpoint(failpoints.AFTER_COMPACTION)
+
+
+def compact(snapshot: Snapshot, target: int = LARGE_TARGET) -> None:
+    """Join files below `target` bytes to files of about that size, in one commit.
+
+    Raises:
+        TableError: as every commit.
+    """
+    with lake_errors(snapshot.uri):
+        snapshot.delta.optimize.compact(
+            target_size=target,
+            max_concurrent_tasks=1,
+            commit_properties=commit_properties({}),
+            post_commithook_properties=NO_HOOKS,
+        )
+
+
+def write_checkpoint(snapshot: Snapshot) -> None:
+    """Write the table's state as of this version, so that opening it reads one file.
+
+    Raises:
+        TableError: the lake did not take it.
+    """
+    with lake_errors(snapshot.uri):
+        snapshot.delta.create_checkpoint()
+
+
+def clean_log(snapshot: Snapshot) -> None:
+    """Remove commits of the log that are older than its retention and behind a checkpoint.
+
+    Raises:
+        TableError: the lake does not answer.
+    """
+    with lake_errors(snapshot.uri):
+        snapshot.delta.cleanup_metadata()
+
+
+def vacuum(snapshot: Snapshot, now_s: float) -> int:
+    """Delete files that left the table longer ago than `kept_hours`; how many.
+
+    Never a full one: it takes live deletion vectors for files that nobody needs.
+
+    Raises:
+        TableError: as every commit.
+    """
+    with lake_errors(snapshot.uri):
+        gone = _vacuum(snapshot, dry_run=False)
+        snapshot.delta.update_incremental()
+    Snapshot(snapshot.delta).commit_transactions({VACUUMED_TRANSACTION: int(now_s)})
+    return len(gone)
+
+
+def deletable_files(snapshot: Snapshot) -> int:
+    """How many files a vacuum would delete now.
+
+    Raises:
+        TableError: the lake does not answer.
+    """
+    with lake_errors(snapshot.uri):
+        return len(_vacuum(snapshot, dry_run=True))
+
+
+def _vacuum(snapshot: Snapshot, *, dry_run: bool) -> list[str]:
+    found: list[str] = snapshot.delta.vacuum(
+        retention_hours=kept_hours(snapshot.properties.get(RETENTION_PROPERTY)),
+        dry_run=dry_run,
+        enforce_retention_duration=False,
+        full=False,
+        commit_properties=commit_properties({}),
+        post_commithook_properties=NO_HOOKS,
+    )
+    return found
+
+
+def vacuumed_at_s(snapshot: Snapshot) -> float:
+    """When it was last vacuumed, seconds since 1970; when it was made if never."""
+    recorded = snapshot.transaction(VACUUMED_TRANSACTION)
+    if recorded is not None:
+        return float(recorded)
+    return float(snapshot.delta.metadata().created_time or 0) / 1000
+
+
+def optimized_at_s(snapshot: Snapshot) -> float | None:
+    """When files were last joined or sorted, seconds since 1970; None if not in the newest commits.
+
+    Raises:
+        TableError: the lake does not answer.
+    """
+    for commit in snapshot.history(_LOOK_BACK):
+        parameters = commit.get("operationParameters") or {}
+        overwritten = str(parameters.get("mode", "")).lower() == "overwrite"
+        if commit.get("operation") == "OPTIMIZE" or overwritten:
+            return float(commit.get("timestamp") or 0) / 1000
+    return None

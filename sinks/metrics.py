@@ -60,3 +60,16 @@ WAITED_SECONDS = Counter(
 )
 TABLE_FILES = Gauge("tailrace_sink_table_files", "Live files of the table", ["dataset"])
 TABLE_BYTES = Gauge("tailrace_sink_table_bytes", "Bytes of the live files", ["dataset"])
+TABLE_LOOKUP_FILES = Gauge(
+    "tailrace_sink_table_lookup_files",
+    "Files whose bounds overlap those of a file, the mean: what a lookup by key may open",
+    ["dataset"],
+)
+LAST_OPTIMIZE = Gauge(
+    "tailrace_sink_last_optimize_timestamp_seconds",
+    "When the table's files were last joined or sorted, seconds since 1970",
+    ["dataset"],
+)
+MAINTENANCE_SECONDS = Counter(
+    "tailrace_sink_maintenance_seconds", "Seconds the writer spent on maintenance", ["dataset"]
+)

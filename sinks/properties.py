@@ -19,7 +19,7 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
         "delta.checkpointInterval": str(CHECKPOINT_INTERVAL),
         "delta.dataSkippingStatsColumns": "_key,_version,_event_time",
         "delta.logRetentionDuration": "interval 7 days",
-        "delta.deletedFileRetentionDuration": "interval 7 days",
+        "delta.deletedFileRetentionDuration": "interval 9 days",  # vacuum keeps two less
         DATASET_PROPERTY: dataset.id,
         TAGS_PROPERTY: orjson.dumps(list(dataset.tags)).decode(),
         SNAPSHOT_PROPERTY: LOADING,

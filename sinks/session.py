@@ -193,7 +193,7 @@ class SessionOpener:
             controller=controller,
             tombstones=tombstones,
             log_starts=lambda: self._log_starts(names.topic, partitions),
-            tombstone_caretaker=Caretaker(tombstones.snapshot, time.monotonic),
+            tombstone_caretaker=Caretaker(tombstones.snapshot),
             purged_at_s=time.monotonic(),
         )
 

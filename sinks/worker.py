@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from sinks.protocol import Committed, PositionsMovedError
 from sinks.rebuilding import Rebuilding
 from sinks.rows import Batch
 from sinks.session import Session, SessionOpener
+from sinks.upkeep import FileFacts
 
 logger = logging.getLogger(__name__)
 
@@ -224,9 +226,10 @@ class DatasetWorker:
         self._phase = "running"
         self._trouble = None
         self._backoff_s = BACKOFF_FIRST_S
-        caretaker = Caretaker(session.writer.fresh, time.monotonic, self._failpoint)
+        caretaker = self._caretaker(session)
         try:
             session.show()
+            self._show_files(caretaker, self._until_done(caretaker.look))
             while self._still_ours():
                 self._turns.turn("a look at the table")
                 self._until_done(session.writer.seal_what_is_due)
@@ -292,6 +295,7 @@ class DatasetWorker:
         seconds = time.monotonic() - started_s
         report = CommitReport(len(batch.rows), batch.bytes, seconds, done.files_rewritten)
         session.controller.committed(report)
+        caretaker.merged((row.key for row in batch.rows), len(batch.rows), done.files_rewritten)
         session.count(batch, done, seconds)
         self._failpoint(failpoints.BEFORE_OFFSETS)
         session.intake.recorded(session.writer.ledger.offsets)
@@ -339,12 +343,41 @@ class DatasetWorker:
         if not self._still_ours():
             return
         self._turns.turn("maintenance")
+        started_s = time.monotonic()
         facts = self._until_done(lambda: caretaker.look_after(session.writer.version))
         if facts is not None:
-            metrics.TABLE_FILES.labels(self.dataset).set(facts.files)
-            metrics.TABLE_BYTES.labels(self.dataset).set(facts.bytes)
-            self._table_bytes = facts.bytes
+            seconds = time.monotonic() - started_s
+            metrics.MAINTENANCE_SECONDS.labels(self.dataset).inc(seconds)
+            self._show_files(caretaker, facts)
             session.tend_tombstones()
+
+    def _caretaker(self, session: Session) -> Caretaker:
+        memory = self._opener.memory
+
+        def admitted(size: int) -> AbstractContextManager[bool]:
+            return memory.reserved(memory.expected(size, 0), lambda: not self._still_ours())
+
+        return Caretaker(
+            session.writer.fresh,
+            time.time,
+            self._failpoint,
+            admitted=admitted,
+            goes_on=self._sorts_on,
+        )
+
+    def _sorts_on(self) -> bool:
+        self._turns.turn("maintenance")
+        return self._still_ours() and not self._stop.is_set()
+
+    def _show_files(self, caretaker: Caretaker, facts: FileFacts | None) -> None:
+        if facts is None:
+            return
+        metrics.TABLE_FILES.labels(self.dataset).set(facts.files)
+        metrics.TABLE_BYTES.labels(self.dataset).set(facts.bytes)
+        metrics.TABLE_LOOKUP_FILES.labels(self.dataset).set(facts.lookup_files)
+        if caretaker.optimized_at_s is not None:
+            metrics.LAST_OPTIMIZE.labels(self.dataset).set(caretaker.optimized_at_s)
+        self._table_bytes = facts.bytes
 
     def _note(self, cause: str) -> None:
         self._turns.turn("another attempt")
