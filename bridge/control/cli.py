@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.control import dlq, night, operate, schema_log
+from bridge.control import dlq, night, operate, optimize, schema_log
 from bridge.control.command import command_settings
 from bridge.control.ui import cli as page
 from bridge.wire.errors import TailraceError
@@ -33,6 +33,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(schema_log.app, name="schema")
 app.add_typer(operate.app)
 app.add_typer(night.app)
+app.add_typer(optimize.app)
 app.add_typer(page.app)
 
 File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]

@@ -1,0 +1,146 @@
+"""Maintenance at a person's word: what would be done and why, and doing it.
+
+Whoever writes the table goes on meanwhile. Each step is a commit onto a fresh snapshot, or none;
+the sink takes such commits for what they are. A step that keeps losing against its commits is
+refused with the way out, never forced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bridge.wire.errors import ConfigurationError, TailraceError
+from sinks.clustering import sample_bounds, sort_by_key
+from sinks.maintenance import clean_log, compact, deletable_files, vacuum, write_checkpoint
+from sinks.table import Snapshot, TableError, TableStore
+from sinks.upkeep import MEGABYTE, FileFacts, Job, Packing, file_facts, ranges_of
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job: whether it is done, and why or why not."""
+
+    job: Job
+    pays: bool
+    why: str
+
+
+def facts_of(snapshot: Snapshot) -> FileFacts:
+    """The files of a snapshot.
+
+    Raises:
+        TableError: the lake does not answer.
+    """
+    return file_facts(snapshot.files())
+
+
+def planned(snapshot: Snapshot, *, by_key: bool) -> list[Step]:
+    """What optimizing the table does, in order; changes nothing.
+
+    Raises:
+        ConfigurationError: a table with partitions is to be sorted by key.
+        TableError: the lake does not answer.
+    """
+    facts = facts_of(snapshot)
+    if by_key and facts.partitioned:
+        raise ConfigurationError(
+            "a table with partitions is not sorted by key: its partitions are its order",
+            where=snapshot.uri,
+            remedy="Leave out --by-key",
+        )
+    rewrite = _sorting(facts) if by_key else _compaction(facts)
+    gone = deletable_files(snapshot)
+    old = f"{gone} files left the table longer ago than it keeps them for readers"
+    return [
+        rewrite,
+        Step(Job.VACUUM, gone > 0, old if gone else "no file left the table long enough ago"),
+        Step(Job.CHECKPOINT, True, "opening the table then reads one file of its log"),
+        Step(Job.CLEAN_LOG, True, "commits older than the log's retention go"),
+    ]
+
+
+def carry_out(store: TableStore, step: Step) -> None:
+    """Do one step, on a fresh snapshot; again where somebody else's commit came first.
+
+    Raises:
+        TailraceError: the table's writer was faster every time, or the lake does not answer.
+    """
+    last: TableError | None = None
+    for _ in range(_ATTEMPTS):
+        snapshot = store.open()
+        if snapshot is None:
+            return
+        try:
+            _run(step.job, snapshot)
+        except TableError as error:
+            last = error
+        else:
+            return
+    raise TailraceError(
+        f"{step.job.value} failed {_ATTEMPTS} times: {last}",
+        where=store.uri,
+        remedy="If its sink commits all the time: tailrace pause dataset:ID, and resume it after",
+    )
+
+
+def _run(job: Job, snapshot: Snapshot) -> None:
+    packing = _packing(facts_of(snapshot))
+    jobs: dict[Job, Callable[[], object]] = {
+        Job.COMPACT: lambda: compact(snapshot, packing.target) if packing else None,
+        Job.CLUSTER: lambda: _sort(snapshot),
+        Job.VACUUM: lambda: vacuum(snapshot, time.time()),
+        Job.CHECKPOINT: lambda: write_checkpoint(snapshot),
+        Job.CLEAN_LOG: lambda: clean_log(snapshot),
+    }
+    jobs[job]()
+
+
+def _sort(snapshot: Snapshot) -> None:
+    ranges = ranges_of(facts_of(snapshot).bytes)
+    sort_by_key(snapshot, sample_bounds(snapshot, ranges), lambda: True)
+
+
+def _packing(facts: FileFacts) -> Packing | None:
+    return facts.compaction(fewer_least=1)
+
+
+def _compaction(facts: FileFacts) -> Step:
+    packing = _packing(facts)
+    if packing is None:
+        return Step(Job.COMPACT, False, "joining files would rewrite more than queries save")
+    return Step(
+        Job.COMPACT,
+        True,
+        f"{packing.files} files become {packing.becomes} of up to {packing.target // MEGABYTE} MB: "
+        f"a full read opens {packing.fewer} fewer, {size_text(packing.bytes)} are rewritten",
+    )
+
+
+def _sorting(facts: FileFacts) -> Step:
+    if not facts.files:
+        return Step(Job.CLUSTER, False, "there are no rows")
+    return Step(
+        Job.CLUSTER,
+        True,
+        f"a lookup by key may open {facts.lookup_files:.1f} of {facts.files} files; all "
+        f"{size_text(facts.bytes)} are rewritten in {ranges_of(facts.bytes)} ranges of keys",
+    )
+
+
+def size_text(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / MEGABYTE:.1f} MB"
+
+
+def lines(facts: FileFacts, steps: list[Step]) -> Iterator[str]:
+    """The plan as text."""
+    yield (
+        f"{facts.files} files, {size_text(facts.bytes)}; {facts.small_files} below 16 MB; "
+        f"a lookup by key may open {facts.lookup_files:.1f}"
+    )
+    for step in steps:
+        yield f"{step.job.value:<10}  {'yes' if step.pays else 'no':<3}  {step.why}"
