@@ -86,6 +86,10 @@ class _Workers:
             return Verdict("stopped", f"no {stage} was heard of within a day", command)
         return Verdict("stopped", _ending(stage, last, self._now_s), command)
 
+    def slow(self) -> str:
+        """Why a single commit takes longer than the freshness target; empty where none does."""
+        return next((str(thing["slow"]) for thing in self.things if thing.get("slow")), "")
+
     def problem(self) -> str | None:
         """What those who work on it say is wrong with it."""
         for report in self.holding or [heard.report for heard in self.alive]:
@@ -257,7 +261,8 @@ class _Dataset:
         if isinstance(self._lake, LakeTable) and self._lake.loading:
             return Verdict("loading", "a snapshot is on its way in; rows may step back")
         lags = [hop.lag_s for hop in (rows, table) if hop.lag_s is not None]
-        return _moving(max(lags, default=None))
+        moving = _moving(max(lags, default=None))
+        return Verdict(moving.state, self._sinks.slow())
 
     def _gap(self) -> Verdict | None:
         route = self._route

@@ -157,6 +157,13 @@ def test_a_problem_of_another_dataset_is_not_this_ones():
     assert of_dataset(facts).verdict.state == "running"
 
 
+def test_a_commit_slower_than_the_target_is_told_and_stays_healthy():
+    things = ({"dataset": "out", "stalled": None, "slow": "each rewrites 12 files"},)
+    verdict = of_dataset(without("sink", heard("sink", things=things))).verdict
+    assert (verdict.state, verdict.reason) == ("running", "each rewrites 12 files")
+    assert verdict.healthy
+
+
 def test_a_dataset_no_sink_works_on_waits():
     facts = without("sink", heard("sink", things=()))
     assert of_dataset(facts).verdict.state == "waiting"
