@@ -241,7 +241,8 @@ def test_vacuum_deletes_what_left_a_week_ago_and_no_live_file(world):
     assert len(gone) > 20  # those that compaction replaced are kept for readers
     snapshot = writer.fresh()
     assert vacuumed_at_s(snapshot) == pytest.approx(in_two_days(), abs=60)
-    snapshot.set_property("delta.deletedFileRetentionDuration", "interval 0 hours")
+    keep_nothing = {"delta.deletedFileRetentionDuration": "interval 0 hours"}
+    snapshot.delta.alter.set_table_properties(keep_nothing)
     fill(writer, log, CHECK_COMMITS)
     Caretaker(writer.fresh, lambda: time.time() + 9 * 24 * 3600).look_after(writer.version)
     left = set(Path(world.store.uri).glob("*.parquet"))
