@@ -225,7 +225,9 @@ def clean_log(snapshot: Snapshot) -> None:
 
 
 def vacuum(snapshot: Snapshot, now_s: float) -> int:
-    """Delete files that left the table longer ago than `kept_hours`; how many.
+    """Delete files that left the table longer ago than `kept_hours`; how many they are.
+
+    Those an earlier vacuum deleted count as well, until a checkpoint forgets them.
 
     Never a full one: it takes live deletion vectors for files that nobody needs.
 
@@ -240,7 +242,7 @@ def vacuum(snapshot: Snapshot, now_s: float) -> int:
 
 
 def deletable_files(snapshot: Snapshot) -> int:
-    """How many files a vacuum would delete now.
+    """How many files a vacuum would delete now, those included that an earlier one deleted.
 
     Raises:
         TableError: the lake does not answer.

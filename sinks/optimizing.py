@@ -54,7 +54,7 @@ def planned(snapshot: Snapshot, *, by_key: bool) -> list[Step]:
         )
     rewrite = _sorting(facts) if by_key else _compaction(facts)
     gone = deletable_files(snapshot)
-    old = f"{gone} files left the table longer ago than it keeps them for readers"
+    old = f"{gone} files left the table longer ago than readers need them; those still there go"
     return [
         rewrite,
         Step(Job.VACUUM, gone > 0, old if gone else "no file left the table long enough ago"),

@@ -10,6 +10,10 @@ from botocore.exceptions import ClientError
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from sinks.clustering import sample_bounds, sort_by_key
+from sinks.maintenance import VACUUMED_TRANSACTION, vacuum
+from sinks.optimizing import carry_out, planned
+from sinks.table import Snapshot, TableStore, lake_storage_options
 from tests.parts.object_store import S3
 
 pytestmark = pytest.mark.integration
@@ -82,3 +86,32 @@ def test_commit_from_a_stale_snapshot_is_refused(s3: S3, namespace: str) -> None
             write_deltalake(table, row, mode="append", commit_properties=commit)
     latest = DeltaTable(uri, storage_options=s3.storage_options)
     assert latest.to_pyarrow_table().num_rows == 2
+
+
+def test_a_table_is_maintained_there_and_keeps_every_row(s3: S3, namespace: str) -> None:
+    uri = s3.uri(f"{namespace}/table")
+    store = TableStore(uri, lake_storage_options(uri, s3.storage_options))
+    numbers = pa.table({"_key": pa.array(["k0"], pa.string()), "n": pa.array([0], pa.int64())})
+    keep_nothing = {"delta.deletedFileRetentionDuration": "interval 0 hours"}
+    store.create(numbers.schema, name="t", description="", properties=keep_nothing)
+    for number in range(6):
+        row = pa.table({"_key": [f"k{number * 5 % 6}"], "n": [number]}, schema=numbers.schema)
+        fresh(store).append(row, {"offset": number})
+    reader = fresh(store)
+    for step in planned(reader, by_key=False):
+        carry_out(store, step)
+    assert fresh(store).files().num_rows == 1
+    sort_by_key(fresh(store), sample_bounds(fresh(store), 3), lambda: True)
+    vacuum(fresh(store), 1.0)
+    left = fresh(store)
+    assert sorted(left.reader(["n"]).read_all()["n"].to_pylist()) == list(range(6))
+    assert left.transaction("offset") == 5
+    assert left.transaction(VACUUMED_TRANSACTION) == 1
+    found = s3.client().list_objects_v2(Bucket=s3.bucket, Prefix=f"{namespace}/table/part-")
+    assert len(found["Contents"]) == left.files().num_rows
+
+
+def fresh(store: TableStore) -> Snapshot:
+    snapshot = store.open()
+    assert snapshot is not None
+    return snapshot
