@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bridge.wire.schemas import Column, Schema
-from sinks.columns import EVENT_TIME, arrow_type, clashing_columns, places
+from sinks.columns import EVENT_TIME, arrow_type, clashing_columns, is_own, partition_of, places
+from sinks.layout import OPERATION
+from sinks.partitions import partition_values
 from sinks.rows import Row, Unfit
 
-OPERATION = "_op"
 _CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError, InvalidOperation)
 _EXPONENT_MAX = 200
 _JSON_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
@@ -33,13 +34,19 @@ _JSON_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
 
 
 def convert(
-    rows: Sequence[Row], schemas: Mapping[str, Schema], table: pa.Schema
+    rows: Sequence[Row],
+    schemas: Mapping[str, Schema],
+    table: pa.Schema,
+    partitioned_by: Sequence[str] = (),
 ) -> tuple[pa.Table, list[Unfit]]:
     """The rows with the table's columns plus `_op`, and those that don't fit.
 
-    Deletes carry `_key` and `_version` alone. Row order is not kept.
+    Deletes carry no columns of the transform. Row order is not kept. `partitioned_by` are the
+    table's partition columns.
     """
-    fields = pa.schema([*table, pa.field(OPERATION, pa.string())])
+    fields = table
+    if OPERATION not in table.names:
+        fields = pa.schema([*table, pa.field(OPERATION, pa.string())])
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups["" if row.deleted else row.fingerprint].append(row)
@@ -47,23 +54,26 @@ def convert(
     unfit: list[Unfit] = []
     for fingerprint, group in groups.items():
         schema = schemas[fingerprint] if fingerprint else None
-        converted, bad = _Converter(schema, table).convert(group)
+        converted, bad = _Converter(schema, table, partitioned_by).convert(group)
         unfit += bad
-        tables.append(pa.table(converted, schema=fields))
+        tables.append(pa.table([converted[field.name] for field in fields], schema=fields))
     return (pa.concat_tables(tables) if tables else fields.empty_table()), unfit
 
 
 class _Converter:
     """Converts rows of one schema; a schema of None means deletes."""
 
-    def __init__(self, schema: Schema | None, table: pa.Schema) -> None:
+    def __init__(
+        self, schema: Schema | None, table: pa.Schema, partitioned_by: Sequence[str]
+    ) -> None:
         self._table = table
+        self._partitioned_by = partitioned_by
         self._fingerprint = schema.fingerprint if schema else ""
         self._columns = places(schema, table) if schema else {}
         self._clashes = clashing_columns(schema, table) if schema else {}
         self._where = f"schema of dataset {schema.dataset}" if schema else ""
 
-    def convert(self, rows: list[Row]) -> tuple[list[pa.Array], list[Unfit]]:
+    def convert(self, rows: list[Row]) -> tuple[dict[str, pa.Array], list[Unfit]]:
         reasons = self._clash_reasons(rows)
         arrays: dict[str, pa.Array] = {}
         for field in self._table:
@@ -72,14 +82,14 @@ class _Converter:
             except _CONVERSION_ERRORS:
                 self._find_unfit(field, rows, reasons)
         if not reasons:
-            return [*arrays.values(), _operations(rows)], []
+            return {**arrays, OPERATION: self._operations(rows)}, []
         fit = [row for number, row in enumerate(rows) if number not in reasons]
         unfit = [
             Unfit(rows[number].message, self._fingerprint, "UnfitValue", reason)
             for number, reason in sorted(reasons.items())
         ]
-        again = [self._array(field, fit) for field in self._table]
-        return [*again, _operations(fit)], unfit
+        again = {field.name: self._array(field, fit) for field in self._table}
+        return {**again, OPERATION: self._operations(fit)}, unfit
 
     def _array(self, field: pa.Field, rows: Iterable[Row]) -> pa.Array:
         name = field.name
@@ -90,11 +100,26 @@ class _Converter:
         if name == "_event_time":
             texts = [row.fields.get("_event_time") for row in rows]
             return pa.array(texts, pa.string()).cast(EVENT_TIME)
+        made_of = partition_of(field)
+        if made_of is not None:
+            return partition_values(made_of, lambda source: self._source(source, rows))
         column = self._columns.get(name)
-        if column is None or column.name in self._clashes:
+        if column is None or column.name in self._clashes or is_own(field):
             return pa.nulls(len(list(rows)), field.type)
         values = [row.fields.get(column.name) for row in rows]
+        if name in self._partitioned_by and "" in values:
+            raise ValueError("Delta reads an empty text in a partition column as NULL")
         return _exactly(_parse(values, column, self._where), field.type)
+
+    def _operations(self, rows: Sequence[Row]) -> pa.Array:
+        if OPERATION in self._table.names:  # a log shows them as they came
+            return pa.array([row.operation for row in rows], pa.string())
+        return pa.array(["delete" if row.deleted else "upsert" for row in rows], pa.string())
+
+    def _source(self, name: str, rows: Iterable[Row]) -> pa.Array:
+        """What a partition is made of; nothing where the table has no such column yet."""
+        at = self._table.get_field_index(name)
+        return pa.nulls(len(list(rows))) if at < 0 else self._array(self._table.field(at), rows)
 
     def _find_unfit(self, field: pa.Field, rows: list[Row], reasons: dict[int, str]) -> None:
         for number, row in enumerate(rows):
@@ -104,6 +129,11 @@ class _Converter:
                 reasons.setdefault(number, self._reason(field))
 
     def _reason(self, field: pa.Field) -> str:
+        if field.name in self._partitioned_by and pa.types.is_string(field.type):
+            return (
+                f"partition column {field.name!r} can't hold the value: of an empty text Delta "
+                "makes NULL. Write NULL in the transform, or another text"
+            )
         column = self._columns.get(field.name)
         wire = f" ({column.type} in the transform)" if column else ""
         return (
@@ -114,18 +144,18 @@ class _Converter:
     def _clash_reasons(self, rows: list[Row]) -> dict[int, str]:
         found: dict[int, str] = {}
         for name, other in self._clashes.items():
+            cause = (
+                f"differs from the table's {other!r} only in case: Delta tells no capitals apart"
+            )
+            if name == other:
+                cause = "has a name that the table uses itself"
             reason = (
-                f"column {name!r} differs from the table's {other!r} only in case: Delta tells "
-                f"no capitals apart. Give it another name in the transform: … as {name}_2"
+                f"column {name!r} {cause}. Give it another name in the transform: … as {name}_2"
             )
             for number, row in enumerate(rows):
                 if row.fields.get(name) is not None:
                     found.setdefault(number, reason)
         return found
-
-
-def _operations(rows: Sequence[Row]) -> pa.Array:
-    return pa.array(["delete" if row.deleted else "upsert" for row in rows], pa.string())
 
 
 def _parse(values: list[Any], column: Column, where: str) -> pa.Array:

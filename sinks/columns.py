@@ -1,8 +1,9 @@
 """Columns of the table: which Arrow type each wire type is, and which columns a table still lacks.
 
-The table has the transform's columns, then `_event_time`, `_version` and `_key`. Columns only ever
-come in: what a newer transform no longer writes stays, NULL in its rows. A column that was found in
-items, not declared, carries its DynamoDB type in the field's metadata: `bridge.wire.discovered`.
+The table has the transform's columns, then those of its layout, then `_event_time`, `_version` and
+`_key`. Columns only ever come in: what a newer transform no longer writes stays, NULL in its rows.
+A column that was found in items, not declared, carries its DynamoDB type in the field's metadata:
+`bridge.wire.discovered`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bridge.wire.discovered import ATTRIBUTE_TYPES, Taken, assign, by_name, stem
 from bridge.wire.envelope import RESERVED_COLUMNS
 from bridge.wire.errors import UnknownVersionError
 from bridge.wire.schemas import Column, Schema
+from sinks.layout import Layout
 
 EVENT_TIME = pa.timestamp("us", tz="UTC")
 OWN_FIELDS = (
@@ -25,6 +27,9 @@ OWN_FIELDS = (
 )
 OWN_NAMES = frozenset(field.name for field in OWN_FIELDS)
 TAG = b"tailrace.attribute_type"
+OWN = b"tailrace.own"
+PARTITION = b"tailrace.partition"
+_OWN_TAG = "own"  # no attribute's type: nothing found in items is ever put into such a column
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 _TYPES = {
     "string": pa.string(),
@@ -57,13 +62,40 @@ def arrow_type(column: Column, where: str) -> pa.DataType:
     )
 
 
-def missing_fields(schemas: Iterable[Schema], table: pa.Schema | None) -> list[pa.Field]:
+def layout_fields(layout: Layout) -> list[pa.Field]:
+    """The columns a layout adds; those of partitions say what they are made of."""
+    made_of = {part.name: part.text for part in layout.partitions if part.kind != "column"}
+    return [
+        pa.field(
+            name,
+            _TYPES[kind],
+            metadata={OWN: b"1"} | ({PARTITION: made_of[name]} if name in made_of else {}),
+        )
+        for name, kind in layout.own_columns.items()
+    ]
+
+
+def is_own(field: pa.Field) -> bool:
+    """Whether a column of the table is the sink's, not the transform's."""
+    return field.name in OWN_NAMES or OWN in (field.metadata or {})
+
+
+def partition_of(field: pa.Field) -> str | None:
+    """What a partition column is made of, as it was declared; None if it is no such column."""
+    found = (field.metadata or {}).get(PARTITION)
+    return found.decode() if found else None
+
+
+def missing_fields(
+    schemas: Iterable[Schema], table: pa.Schema | None, layout: Layout | None = None
+) -> list[pa.Field]:
     """Fields the table needs before rows of these schemas can go in; all of them if it is None.
 
     Delta compares column names without case, so a name that differs from another only in that can't
     become a column; `clashing_columns` finds it again when its rows are converted.
     """
-    taken = _taken(table if table is not None else OWN_FIELDS)
+    own = [*layout_fields(layout or Layout()), *OWN_FIELDS]
+    taken = _taken(table if table is not None else own)
     found: list[pa.Field] = []
     for schema in schemas:
         for column in schema.columns:
@@ -72,14 +104,18 @@ def missing_fields(schemas: Iterable[Schema], table: pa.Schema | None) -> list[p
                 taken[name.lower()] = Taken(name, column.tag, kind)
                 metadata = {TAG: column.tag} if column.tag else None
                 found.append(pa.field(name, kind, metadata=metadata))
-    return found if table is not None else [*found, *OWN_FIELDS]
+    return found if table is not None else [*found, *own]
 
 
 def places(schema: Schema, table: pa.Schema) -> dict[str, Column]:
     """Which column of the schema goes into which of the table; what clashes is left out."""
     taken = _taken(table)
     placed = ((_place(column, taken)[0], column) for column in schema.columns)
-    return {name: column for name, column in placed if name and _is_there(name, taken)}
+    return {
+        name: column
+        for name, column in placed
+        if name and _is_there(name, taken) and taken[name.lower()].tag != _OWN_TAG
+    }
 
 
 def clashing_columns(schema: Schema, table: pa.Schema) -> dict[str, str]:
@@ -87,8 +123,9 @@ def clashing_columns(schema: Schema, table: pa.Schema) -> dict[str, str]:
     taken, clashing = _taken(table), {}
     for column in schema.columns:
         name, _ = _place(column, taken)
-        if not _is_there(name, taken) or column.name in RESERVED_COLUMNS:
-            known = taken.get(column.name.lower())
+        known = taken.get(column.name.lower())
+        ours = known is not None and known.tag == _OWN_TAG and not column.tag
+        if not _is_there(name, taken) or column.name in RESERVED_COLUMNS or ours:
             clashing[column.name] = known.name if known is not None else column.name
     return clashing
 
@@ -103,10 +140,12 @@ def found_columns(table: pa.Schema) -> list[Column]:
 
 
 def _taken(fields: Iterable[pa.Field]) -> dict[str, Taken]:
-    return by_name(
-        Taken(field.name, ((field.metadata or {}).get(TAG) or b"").decode(), field.type)
-        for field in fields
-    )
+    return by_name(Taken(field.name, _tag_of(field), field.type) for field in fields)
+
+
+def _tag_of(field: pa.Field) -> str:
+    metadata = field.metadata or {}
+    return _OWN_TAG if OWN in metadata else (metadata.get(TAG) or b"").decode()
 
 
 def _place(column: Column, taken: Mapping[str, Taken]) -> tuple[str | None, pa.DataType]:

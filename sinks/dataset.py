@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge.wire.errors import ConfigurationError
+from sinks.layout import Layout
+from sinks.options import check_properties
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A Delta table that equals the transform applied to the source's items.
+    """A Delta table that is made of the transform applied to the source's items.
 
     Args:
         id: its name; the table lies at `<TAILRACE_LAKE>/<id>`.
@@ -23,7 +25,14 @@ class Dataset:
         key: columns that identify a row, for transforms that make several rows of one item; they
             must contain the item's own key. Left empty, rows are keyed by the item's primary key,
             also when the projection drops it.
-        mode: `current`, the live rows of the source.
+        mode: `current`, the live rows of the source; `history`, every state a row had, from when
+            to when (SCD type 2: `valid_from`, `valid_to`, `is_current`); `log`, every change once
+            (`_op`: upsert, delete, read).
+        partition_by: columns, `days(column)` or `bucket(n, column)`; see `sinks.layout`.
+        deletes: of a current dataset: `remove` takes a deleted row out, `soft` leaves it with
+            `_deleted` true and `_deleted_at`.
+        properties: Delta table properties, `{"delta.logRetentionDuration": "interval 30 days"}`;
+            names of your own with a dot in them are kept as they are.
 
     Raises:
         ConfigurationError: a value is not one of these.
@@ -33,7 +42,10 @@ class Dataset:
     tags: Sequence[str] = ()
     description: str = ""
     key: Sequence[str] = ()
-    mode: Literal["current"] = "current"
+    mode: Literal["current", "history", "log"] = "current"
+    partition_by: Sequence[str] = ()
+    deletes: Literal["remove", "soft"] = "remove"
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"Dataset(id={self.id!r})"
@@ -43,7 +55,7 @@ class Dataset:
                 where=where,
                 remedy="Use 1 to 200 of A-Z a-z 0-9 _ . - and begin with a letter or digit",
             )
-        for name in ("tags", "key"):
+        for name in ("tags", "key", "partition_by"):
             value = getattr(self, name)
             if isinstance(value, str) or not all(isinstance(text, str) for text in value):
                 raise ConfigurationError(
@@ -52,8 +64,15 @@ class Dataset:
                     remedy=f"Write {name}=[{value!r}]" if isinstance(value, str) else "",
                 )
             object.__setattr__(self, name, tuple(value))
-        if self.mode != "current":
-            raise ConfigurationError(f"mode={self.mode!r}", where=where, remedy="Use 'current'")
+        if not isinstance(self.description, str):
+            raise ConfigurationError(f"description={self.description!r} is no text", where=where)
+        object.__setattr__(self, "properties", check_properties(self.properties, where))
+        self.layout.check(where)
+
+    @property
+    def layout(self) -> Layout:
+        """What of it can't be changed in the table's place."""
+        return Layout(self.mode, self.deletes, tuple(self.partition_by))
 
 
 @dataclass(frozen=True, slots=True)

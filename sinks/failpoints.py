@@ -10,6 +10,7 @@ Failpoint = Callable[[str], None]
 BEFORE_SNAPSHOT = "sink.before-snapshot"
 BEFORE_CREATE = "sink.before-create"
 AFTER_CREATE = "sink.after-create"
+BEFORE_METADATA = "sink.before-metadata"
 BEFORE_SCHEMA = "sink.before-schema"
 AFTER_SCHEMA = "sink.after-schema"
 AFTER_DEAD_LETTERS = "sink.after-dead-letters"
@@ -36,6 +37,7 @@ FAILPOINTS = (
     BEFORE_SNAPSHOT,
     BEFORE_CREATE,
     AFTER_CREATE,
+    BEFORE_METADATA,
     BEFORE_SCHEMA,
     AFTER_SCHEMA,
     AFTER_DEAD_LETTERS,

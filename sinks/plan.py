@@ -4,6 +4,9 @@ In this order: rows below their table's floor are left over from older epochs an
 key the newest row stays; an upsert that is older than its key's tombstone is stale. Deletes always
 go to the merge: only it knows whether there is a row. A tombstone of the same version does not hold
 an upsert back, for an upsert beats a delete of equal version, in whatever order they come.
+
+Where deleted rows stay (`soft`), the newest upsert and the newest delete of a key are both needed.
+A log and a history take every change once, whatever its version.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from bridge.wire.errors import TailraceError
 from bridge.wire.rowkeys import key_prefix
 from bridge.wire.version import EPOCH_DIGITS
 from sinks.keys import table_of
+from sinks.layout import Layout
 from sinks.ledger import Ledger
-from sinks.rows import Batch, Row, Unfit, newest_of_each_key
+from sinks.moments import row_moment
+from sinks.rows import Batch, Row, Unfit, entries_of, newest_of_each_key
 from sinks.tombstones import Tombstone
 
 TombstoneVersion = Callable[[str], str]
@@ -45,32 +50,61 @@ def plan_commit(
     ledger: Ledger,
     tables: Sequence[str],
     tombstone_version: TombstoneVersion,
+    *,
     set_aside: Collection[tuple[int, int]] = (),
+    layout: Layout | None = None,
 ) -> Plan:
     """The plan for a batch; rows at a place in `set_aside` are dead letters already."""
+    layout = layout or Layout()
     rows = batch.rows
     if set_aside:
         rows = [row for row in rows if row.place not in set_aside]
-    current, unfit, below_floor = _above_floor(rows, ledger, tables)
-    newest = newest_of_each_key(current)
+    every = layout.mode != "current"
+    current, unfit, below_floor = _above_floor(rows, ledger, tables, keep_all=every)
+    if every:
+        found, stale = entries_of(current), 0
+        upserts = [row for row in found if not row.deleted]
+        deletes = [row for row in found if row.deleted]
+    elif layout.soft:
+        upserts, deletes, stale = _newest_of_both(current)
+    else:
+        upserts, deletes, stale = _newest(current, tombstone_version)
+    guarded = deletes if layout.mode != "log" else []
+    if layout.soft:
+        guarded = list(newest_of_each_key(row for row in current if row.deleted).values())
+    return Plan(
+        upserts=upserts,
+        deletes=deletes,
+        tombstones=[_tombstone(row, tables) for row in guarded],
+        newest=_newest_epochs(upserts, tables),
+        unfit=unfit,
+        below_floor=below_floor,
+        collapsed=len(current) - len(upserts) - len(deletes) - stale,
+        stale=stale,
+    )
+
+
+def _newest(
+    rows: Sequence[Row], tombstone_version: TombstoneVersion
+) -> tuple[list[Row], list[Row], int]:
+    """Upserts, deletes, and how many upserts are stale."""
     upserts, deletes, stale = [], [], 0
-    for row in newest.values():
+    for row in newest_of_each_key(rows).values():
         if row.deleted:
             deletes.append(row)
         elif row.version < tombstone_version(row.key):
             stale += 1
         else:
             upserts.append(row)
-    return Plan(
-        upserts=upserts,
-        deletes=deletes,
-        tombstones=[_tombstone(row, tables) for row in deletes],
-        newest=_newest_epochs(upserts, tables),
-        unfit=unfit,
-        below_floor=below_floor,
-        collapsed=len(current) - len(newest),
-        stale=stale,
-    )
+    return upserts, deletes, stale
+
+
+def _newest_of_both(rows: Sequence[Row]) -> tuple[list[Row], list[Row], int]:
+    """The newest upsert of each key, and the newest delete of those that have none here."""
+    upserts = newest_of_each_key(row for row in rows if not row.deleted)
+    deletes = newest_of_each_key(row for row in rows if row.deleted)
+    alone = [row for key, row in deletes.items() if key not in upserts]
+    return list(upserts.values()), alone, 0
 
 
 def check_known(batch: Batch, tables: Sequence[str]) -> None:
@@ -95,10 +129,10 @@ class UnknownTableError(TailraceError):
 
 
 def _above_floor(
-    rows: Sequence[Row], ledger: Ledger, tables: Sequence[str]
+    rows: Sequence[Row], ledger: Ledger, tables: Sequence[str], *, keep_all: bool
 ) -> tuple[Sequence[Row], list[Unfit], int]:
     if len(tables) == 1:
-        floor = ledger.feeds[tables[0]].floor
+        floor = "" if keep_all else ledger.feeds[tables[0]].floor
         kept = [row for row in rows if row.version >= floor] if floor else rows
         return kept, [], len(rows) - len(kept)
     kept, unfit = [], []
@@ -107,7 +141,7 @@ def _above_floor(
         if table is None:
             reason = "_key begins with none of the tables that feed the dataset"
             unfit.append(Unfit(row.message, row.fingerprint, "WireError", reason))
-        elif row.version >= ledger.feeds[table].floor:
+        elif keep_all or row.version >= ledger.feeds[table].floor:
             kept.append(row)
     return kept, unfit, len(rows) - len(kept) - len(unfit)
 
@@ -115,7 +149,8 @@ def _above_floor(
 def _tombstone(row: Row, tables: Sequence[str]) -> Tombstone:
     partition, offset = row.place
     table = table_of(row.key, tables) or ""
-    return Tombstone(row.key, row.version, table, partition, offset, row.origin_offset)
+    at = row_moment(row)
+    return Tombstone(row.key, row.version, table, partition, offset, row.origin_offset, at)
 
 
 def _newest_epochs(rows: Iterable[Row], tables: Sequence[str]) -> dict[str, int]:

@@ -29,7 +29,7 @@ from sinks.columns import OWN_NAMES, missing_fields
 from sinks.dataset import Target
 from sinks.engine import Merged, MergeEngine
 from sinks.failpoints import Failpoint
-from sinks.keys import older_rows
+from sinks.keeping import keeping
 from sinks.ledger import (
     LOADING,
     Feed,
@@ -40,7 +40,7 @@ from sinks.ledger import (
     whole_ledger,
 )
 from sinks.plan import Plan, check_known, plan_commit
-from sinks.properties import table_properties
+from sinks.properties import check_layout, outdated_metadata, table_properties
 from sinks.rows import Batch, Unfit
 from sinks.table import SNAPSHOT_PROPERTY, Snapshot, TableStore
 from sinks.tombstones import Tombstones
@@ -113,7 +113,8 @@ class TableWriter:
         self._partitions = partitions
         self._store = store
         self._tombstones = tombstones
-        self._engine = engine
+        self._layout = target.dataset.layout
+        self._keeping = keeping(self._layout, engine, target.tables, tombstones)
         self._write_dead_letters = set_aside
         self._failpoint = failpoint
         self._ledger = self._empty_ledger()
@@ -141,9 +142,12 @@ class TableWriter:
     def open(self) -> Ledger:
         """Start as a new owner: read the table's ledger and tombstones, finish a due seal."""
         snapshot = self._store.open()
+        if snapshot is not None and OWN_NAMES.issubset(snapshot.schema.names):
+            check_layout(snapshot, self._target.dataset)
         self._adopt(self._read(snapshot), snapshot)
         self._generation = self._generation_of(snapshot)
         self._tombstones.load()
+        self._describe()
         self.seal_what_is_due()
         return self._ledger
 
@@ -206,18 +210,13 @@ class TableWriter:
         """
         snapshot = self.fresh()
         while snapshot is None:
-            self._store.create(
-                hidden.schema,
-                name=self._target.dataset.id,
-                description=self._target.dataset.description,
-                properties=table_properties(self._target.dataset),
-            )
+            self._make_table(hidden.schema)
             snapshot = self.fresh()
         read = hidden.transaction
         ledger = read_ledger(names, partitions, self._target.tables, read)
         transactions = whole_ledger(names, ledger) | {names.at_generation: names.generation}
         self._failpoint(failpoints.BEFORE_CHANGE_OVER)
-        snapshot.replace(hidden.reader(), transactions)
+        snapshot.replace(hidden.reader(), transactions, hidden.partitioned_by)
         self._failpoint(failpoints.AFTER_CHANGE_OVER)
 
     def fresh(self) -> Snapshot | None:
@@ -267,7 +266,7 @@ class TableWriter:
             if missing:
                 self._add_columns(snapshot, missing)
                 continue
-            plan, changes = self._plan(batch, schemas, snapshot.schema)
+            plan, changes = self._plan(batch, schemas, snapshot)
             # Readers are told before the first row of a new epoch, never after.
             will_be = self._ledger.passed({}, (), plan.newest).snapshot_state
             if will_be == LOADING != self._shown:
@@ -276,16 +275,25 @@ class TableWriter:
             return snapshot, plan, changes
 
     def _plan(
-        self, batch: Batch, schemas: Mapping[str, Schema], table: pa.Schema
+        self, batch: Batch, schemas: Mapping[str, Schema], snapshot: Snapshot
     ) -> tuple[Plan, pa.Table]:
         """The plan without the rows that don't fit, which are dead letters on return."""
         if self._target.found:
             check_known(batch, self._target.tables)
         self._dead_letter(batch.unfit)
         tables, tombstone = self._target.tables, self._tombstones.version
+        table, partitioned_by = snapshot.schema, snapshot.partitioned_by
         while True:
-            plan = plan_commit(batch, self._ledger, tables, tombstone, self._set_aside)
-            changes, unfit = convert([*plan.upserts, *plan.deletes], schemas, table)
+            plan = plan_commit(
+                batch,
+                self._ledger,
+                tables,
+                tombstone,
+                set_aside=self._set_aside,
+                layout=self._layout,
+            )
+            rows = [*plan.upserts, *plan.deletes]
+            changes, unfit = convert(rows, schemas, table, partitioned_by)
             if not (unfit or plan.unfit):
                 return plan, changes
             # Without them older rows of the same keys may be the newest.
@@ -305,15 +313,30 @@ class TableWriter:
             remedy="Move it away, or give the dataset another id",
         )
 
-    def _create(self, schemas: Sequence[Schema]) -> None:
-        self._failpoint(failpoints.BEFORE_CREATE)
+    def _describe(self) -> None:
+        """What the declaration says of the table besides its rows: a commit of its own."""
+        dataset = self._target.dataset
+        for change in outdated_metadata(self.fresh(), dataset):
+            snapshot = self.fresh()
+            if snapshot is not None:
+                self._failpoint(failpoints.BEFORE_METADATA)
+                change(snapshot)
+                self._version = snapshot.version + 1
+                logger.info("metadata updated", extra={"table": self._store.uri})
+
+    def _make_table(self, schema: pa.Schema) -> None:
         dataset = self._target.dataset
         self._store.create(
-            pa.schema(missing_fields(schemas, None)),
+            schema,
             name=dataset.id,
             description=dataset.description,
             properties=table_properties(dataset),
+            partition_by=[part.name for part in self._layout.partitions],
         )
+
+    def _create(self, schemas: Sequence[Schema]) -> None:
+        self._failpoint(failpoints.BEFORE_CREATE)
+        self._make_table(pa.schema(missing_fields(schemas, None, self._layout)))
         self._failpoint(failpoints.AFTER_CREATE)
 
     def _add_columns(self, snapshot: Snapshot, fields: Sequence[pa.Field]) -> None:
@@ -330,7 +353,7 @@ class TableWriter:
         self._failpoint(failpoints.BEFORE_COMMIT)
         merged = Merged(committed=False)
         if changes.num_rows:
-            merged = self._engine.apply(snapshot, changes, transactions)
+            merged = self._keeping.apply(snapshot, changes, transactions, after)
         if not merged.committed:
             snapshot.commit_transactions(transactions)
         self._failpoint(failpoints.AFTER_COMMIT)
@@ -347,8 +370,7 @@ class TableWriter:
         after = self._ledger.sealed_at(table, epoch)
         transactions = ledger_transactions(self._names, after, self._ledger)
         self._failpoint(failpoints.BEFORE_SEAL)
-        predicate = older_rows(table, self._target.tables, epoch)
-        if not snapshot.delete(predicate, transactions):
+        if not self._keeping.seal(snapshot, table, epoch, transactions):
             snapshot.commit_transactions(transactions)
         self._failpoint(failpoints.AFTER_SEAL)
         self._ledger, self._version = after, snapshot.version + 1
@@ -358,7 +380,7 @@ class TableWriter:
         """Tell readers whether rows may step back."""
         snapshot = self.fresh()
         if snapshot is not None and self._shown != state:
-            snapshot.set_property(SNAPSHOT_PROPERTY, state)
+            snapshot.set_properties({SNAPSHOT_PROPERTY: state})
             self._version = snapshot.version + 1
             self._shown = state
 

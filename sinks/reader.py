@@ -83,9 +83,11 @@ class TableView:
         """Whether a snapshot of the source is on its way in and rows may step back."""
         return self._snapshot.properties.get(SNAPSHOT_PROPERTY) == LOADING
 
-    def count(self) -> int:
-        """Live rows."""
+    def count(self, where: str | None = None) -> int:
+        """Rows; with `where`, an SQL condition, those that meet it."""
         with lake_errors(self._snapshot.uri):
+            if where is not None:
+                return sum(batch.num_rows for batch in self._scan(["_key"], where))
             rows: int = self._snapshot.delta.count()
             return rows
 
@@ -100,13 +102,15 @@ class TableView:
         """The rows as Arrow batches, in no order; `columns` None means all."""
         yield from self._scan(list(columns) if columns is not None else None, None)
 
-    def rows(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(`_key`, columns as Python values) of every row, in no order.
+    def rows(
+        self, columns: Sequence[str] | None = None, where: str | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(`_key`, columns as Python values) of every row that meets `where`, in no order.
 
         Decimals are `Decimal`, binaries `bytes`, timestamps aware datetimes. `columns` None means
         the transform's and `_event_time` and `_version`.
         """
-        yield from self._rows(columns, None)
+        yield from self._rows(columns, where)
 
     def lookup(
         self, keys: Sequence[str], columns: Sequence[str] | None = None

@@ -21,6 +21,7 @@ from bridge.wire.version import EPOCH_DIGITS, SEQUENCE_DIGITS
 
 _VERSION_HEADER = ("v", b"%d" % WIRE_VERSION)
 _is_version = re.compile(rf"[0-9]{{{EPOCH_DIGITS}}}\.[0-9]{{{SEQUENCE_DIGITS}}}").fullmatch
+_SCANNED = "." + "0" * SEQUENCE_DIGITS
 OFFSET_UNKNOWN = 2**62
 
 
@@ -53,6 +54,13 @@ class Row(NamedTuple):
     def place(self) -> tuple[int, int]:
         """Partition and offset."""
         return place_of(self.message)
+
+    @property
+    def operation(self) -> str:
+        """As a log shows it; what a scan met has the sequence 0, and nothing else has."""
+        if self.deleted:
+            return "delete"
+        return "read" if self.version.endswith(_SCANNED) else "upsert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +157,11 @@ def _row(message: RawMessage, fingerprint: str, origin_offset: int) -> Row | Unf
         return Unfit(message, fingerprint, "WireError", "_key or _version is not a text")
     if _is_version(version) is None:
         return Unfit(message, fingerprint, "WireError", "_version is not epoch.sequence")
-    if operation == "upsert":
+    if operation in ("upsert", "read"):
         return Row(key, version, False, fingerprint, fields, origin_offset, message)
     if operation == "delete":
         return Row(key, version, True, fingerprint, fields, origin_offset, message)
-    return Unfit(message, fingerprint, "WireError", "_op is neither upsert nor delete")
+    return Unfit(message, fingerprint, "WireError", "_op is neither upsert, delete nor read")
 
 
 def is_version(text: str) -> bool:
@@ -173,3 +181,13 @@ def newest_of_each_key(rows: Iterable[Row]) -> dict[str, Row]:
         ):
             newest[row.key] = row
     return newest
+
+
+def entries_of(rows: Iterable[Row]) -> list[Row]:
+    """One row for each key and version; an upsert beats a delete."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        other = found.get((row.key, row.version))
+        if other is None or (other.deleted and not row.deleted):
+            found[row.key, row.version] = row
+    return list(found.values())

@@ -291,7 +291,9 @@ class SessionOpener:
 
     def _tombstones(self, names: LedgerNames) -> Tombstones:
         uri = tombstones_uri(self.lake, self.target.dataset.id, names.generation)
-        return Tombstones(TableStore(uri, self.storage_options), names.namespace_id)
+        store = TableStore(uri, self.storage_options)
+        every = self.target.dataset.layout.every_delete
+        return Tombstones(store, names.namespace_id, every=every)
 
     def _writer(
         self,

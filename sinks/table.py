@@ -10,7 +10,7 @@ maintenance is somebody's own step.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -72,6 +72,17 @@ class Snapshot:
         return pa.schema(self.delta.schema().to_arrow())
 
     @property
+    def partitioned_by(self) -> list[str]:
+        """Partition columns, in order."""
+        found: list[str] = self.delta.metadata().partition_columns
+        return found
+
+    @property
+    def description(self) -> str:
+        """What the table says it is, "" if nothing."""
+        return self.delta.metadata().description or ""
+
+    @property
     def properties(self) -> Mapping[str, str]:
         """Table properties."""
         found: dict[str, str] = self.delta.metadata().configuration
@@ -100,6 +111,26 @@ class Snapshot:
             low is not None and high is not None and _none_between(sorted_keys, low, high)
             for low, high in bounds
         )
+
+    def lacks_all(self, keys: Sequence[str], versions: Sequence[str] | None = None) -> bool:
+        """The same for keys in any order; with `versions`, for entries of a key and a version."""
+        if versions is None:
+            return self.lacks(sorted(keys))
+        files = self.files()
+        names = ("min._key", "max._key", "min._version", "max._version")
+        if not files.num_rows or not keys:
+            return True
+        if not {*names} <= set(files.column_names):
+            return False
+        entries = sorted(zip(versions, keys, strict=True))
+        sorted_versions = [version for version, _ in entries]
+        for low, high, first, last in zip(*(files[n].to_pylist() for n in names), strict=True):
+            if None in (low, high, first, last):
+                return False
+            at, to = bisect_left(sorted_versions, first), bisect_right(sorted_versions, last)
+            if any(low <= key <= high for _, key in entries[at:to]):
+                return False
+        return True
 
     def commit_transactions(self, transactions: Mapping[str, int]) -> None:
         """A commit of app transactions alone."""
@@ -133,7 +164,33 @@ class Snapshot:
             )
         return bool(done["num_removed_files"])
 
-    def replace(self, rows: pa.RecordBatchReader, transactions: Mapping[str, int]) -> None:
+    def update(
+        self, predicate: str, values: Mapping[str, str], transactions: Mapping[str, int]
+    ) -> bool:
+        """Set columns to SQL expressions; whether there was a commit (none if no row matches)."""
+        with lake_errors(self.uri):
+            done = self.delta.update(
+                updates=dict(values),
+                predicate=predicate,
+                commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+        return bool(done["num_updated_rows"])
+
+    def rows_where(self, predicate: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows by an SQL predicate; `columns` None means all."""
+        with lake_errors(self.uri):
+            found = self.delta.scan(
+                columns=list(columns) if columns is not None else None, predicate=predicate
+            )
+            return pa.RecordBatchReader.from_stream(found).read_all()
+
+    def replace(
+        self,
+        rows: pa.RecordBatchReader,
+        transactions: Mapping[str, int],
+        partitioned_by: Sequence[str] = (),
+    ) -> None:
         """Put other rows with another schema in the place of all there are, in one commit."""
         with lake_errors(self.uri):
             write_deltalake(
@@ -141,6 +198,7 @@ class Snapshot:
                 rows,
                 mode="overwrite",
                 schema_mode="overwrite",
+                partition_by=list(partitioned_by),
                 commit_properties=commit_properties(transactions),
                 post_commithook_properties=NO_HOOKS,
             )
@@ -166,12 +224,21 @@ class Snapshot:
                 post_commithook_properties=NO_HOOKS,
             )
 
-    def set_property(self, name: str, value: str) -> None:
-        """Set a table property."""
+    def set_properties(self, properties: Mapping[str, str]) -> None:
+        """Set table properties."""
         with lake_errors(self.uri):
             self.delta.alter.set_table_properties(
-                {name: value},
+                dict(properties),
                 raise_if_not_exists=False,
+                commit_properties=commit_properties({}),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def set_description(self, text: str) -> None:
+        """Set what the table says it is."""
+        with lake_errors(self.uri):
+            self.delta.alter.set_table_description(
+                text,
                 commit_properties=commit_properties({}),
                 post_commithook_properties=NO_HOOKS,
             )
@@ -209,6 +276,7 @@ class TableStore:
         name: str,
         description: str,
         properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
     ) -> None:
         """Create the table, empty. Fails if somebody else just did."""
         with lake_errors(self.uri):
@@ -219,6 +287,7 @@ class TableStore:
                 name=name,
                 description=description or None,
                 configuration=dict(properties),
+                partition_by=list(partition_by) or None,
                 storage_options=self.storage_options,
                 raise_if_key_not_exists=False,
                 commit_properties=commit_properties({}),

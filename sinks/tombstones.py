@@ -18,6 +18,7 @@ from deltalake import write_deltalake
 
 from sinks.keys import sql_text
 from sinks.ledger import version_above
+from sinks.moments import moment_of
 from sinks.table import NO_HOOKS, Snapshot, TableStore, commit_properties, lake_errors
 
 SCHEMA = pa.schema(
@@ -29,6 +30,7 @@ SCHEMA = pa.schema(
         pa.field("_partition", pa.int32()),
         pa.field("_offset", pa.int64()),
         pa.field("_origin_offset", pa.int64()),
+        pa.field("_event_time", pa.timestamp("us", tz="UTC")),
     ]
 )
 PROPERTIES = {
@@ -40,7 +42,7 @@ PROPERTIES = {
 
 class Tombstone(NamedTuple):
     """`key` was deleted at `version`, by the row at partition and offset, made of the change at
-    `origin_offset` of its own topic."""
+    `origin_offset` of its own topic; `at` is when, in microseconds since 1970."""
 
     key: str
     version: str
@@ -48,6 +50,7 @@ class Tombstone(NamedTuple):
     partition: int
     offset: int
     origin_offset: int
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +66,50 @@ class LogStarts:
 
 
 class Tombstones:
-    """The tombstones of one dataset: a Delta table, and its newest version by key in memory."""
+    """The tombstones of one dataset: a Delta table, and its newest version by key in memory.
 
-    def __init__(self, store: TableStore, namespace_id: str) -> None:
+    Args:
+        store: the table.
+        namespace_id: of the namespace the log belongs to.
+        every: remember all versions at which a key was deleted, and when, not the newest alone.
+    """
+
+    def __init__(self, store: TableStore, namespace_id: str, *, every: bool = False) -> None:
         self._store = store
         self._namespace_id = namespace_id
         self._newest: dict[str, str] = {}
+        self._every: dict[str, dict[str, int]] | None = {} if every else None
 
     def __len__(self) -> int:
         return len(self._newest)
 
     def load(self) -> None:
         """Read what there is, as a new owner must."""
-        newest: dict[str, str] = {}
+        self._newest = {}
+        if self._every is not None:
+            self._every = {}
         snapshot = self._store.open()
-        if snapshot is not None:
-            with lake_errors(self._store.uri):
-                for batch in snapshot.delta.scan(columns=["_key", "_version"]):
-                    columns = pa.record_batch(batch).to_pydict()
-                    for key, version in zip(columns["_key"], columns["_version"], strict=True):
-                        if version > newest.get(key, ""):
-                            newest[key] = version
-        self._newest = newest
+        if snapshot is None:
+            return
+        columns = ["_key", "_version"]
+        if self._every is not None and "_event_time" in snapshot.schema.names:
+            columns.append("_event_time")
+        with lake_errors(self._store.uri):
+            for batch in snapshot.delta.scan(columns=columns):
+                found = pa.table(pa.record_batch(batch))
+                keys, versions = found["_key"].to_pylist(), found["_version"].to_pylist()
+                self._remember(keys, versions, _moments(found, versions))
+
+    def _remember(
+        self, keys: Sequence[str], versions: Sequence[str], moments: Iterable[int]
+    ) -> None:
+        newest = self._newest
+        for key, version in zip(keys, versions, strict=True):
+            if version > newest.get(key, ""):
+                newest[key] = version
+        if self._every is not None:
+            for key, version, at in zip(keys, versions, moments, strict=True):
+                self._every.setdefault(key, {})[version] = at
 
     def version(self, key: str) -> str:
         """The newest version at which the key was deleted, "" if none is known."""
@@ -92,7 +117,13 @@ class Tombstones:
 
     def new_among(self, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
         """Those that say something new."""
+        if self._every is not None:
+            return [stone for stone in tombstones if stone.version not in self.all_of(stone.key)]
         return [stone for stone in tombstones if stone.version > self.version(stone.key)]
+
+    def all_of(self, key: str) -> Mapping[str, int]:
+        """All versions at which the key was deleted, and when; where `every` is remembered."""
+        return (self._every or {}).get(key, {})
 
     def write(self, tombstones: Sequence[Tombstone]) -> None:
         """Make them durable; only then are they known here.
@@ -105,19 +136,20 @@ class Tombstones:
         if self._store.open() is None:
             self._store.create(SCHEMA, name="tombstones", description="", properties=PROPERTIES)
         columns = list(zip(*tombstones, strict=True))
-        keys, versions, tables, partitions, offsets, origins = columns
+        keys, versions, tables, partitions, offsets, origins, moments = columns
         namespaces = [self._namespace_id] * len(keys)
-        arrays = [keys, versions, tables, namespaces, partitions, offsets, origins]
+        arrays = [keys, versions, tables, namespaces, partitions, offsets, origins, moments]
         rows = pa.table([pa.array(a, f.type) for a, f in zip(arrays, SCHEMA, strict=True)], SCHEMA)
         with lake_errors(self._store.uri):
             write_deltalake(
                 self._store.uri,
                 rows,
                 mode="append",
+                schema_mode="merge",  # a release before did not write when
                 storage_options=self._store.storage_options,
                 post_commithook_properties=NO_HOOKS,
             )
-        self._newest.update(zip(keys, versions, strict=True))
+        self._remember(keys, versions, moments)
 
     def snapshot(self) -> Snapshot | None:
         """The table itself, for maintenance."""
@@ -139,6 +171,13 @@ class Tombstones:
             return False
         self.load()
         return True
+
+
+def _moments(found: pa.Table, versions: Sequence[str]) -> list[int]:
+    if "_event_time" not in found.column_names:
+        return [moment_of(None, version) for version in versions]
+    known = found["_event_time"].cast(pa.int64()).to_pylist()
+    return [moment_of(at, version) for at, version in zip(known, versions, strict=True)]
 
 
 def purge_predicate(namespace_id: str, sealed: Mapping[str, int], starts: LogStarts) -> str:

@@ -29,6 +29,7 @@ from bridge.wire.namespace import read_namespace
 from bridge.wire.topics import TopicNames, admin, existing_topics
 
 if TYPE_CHECKING:
+    from bridge.control.plan import Plan
     from bridge.control.settings import Settings
 
 
@@ -75,6 +76,7 @@ def run_rebuild(
         )
         return
     _check_sources(transform, where)
+    _check_modes(plan, where)
     flows = describe(compile_transform(transform))
     names = TopicNames(kafka.namespace)
     taken = {topic.removeprefix(names.rows("")) for topic in existing_topics(admin(kafka))}
@@ -185,6 +187,18 @@ def _check_sources(transform: Any, where: str) -> None:
                     remedy="Give function and dataset new names, or set "
                     "TAILRACE_ACCEPT_CHANGE=1 to go on from here",
                 )
+
+
+def _check_modes(plan: Plan, where: str) -> None:
+    for feed in plan.feeds:
+        if feed.dataset.mode != "current":
+            raise ConfigurationError(
+                f"dataset {feed.dataset.id} is a {feed.dataset.mode}: a scan tells what items are "
+                "now, not what they were, so a new generation would lose the past",
+                where=where,
+                remedy="Give function and dataset new names, or set "
+                "TAILRACE_ACCEPT_CHANGE=1 to go on from here",
+            )
 
 
 def _lines(

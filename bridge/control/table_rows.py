@@ -27,6 +27,12 @@ class TableRows:
     def __init__(self, lake: str, options: Mapping[str, str], feed: Feed) -> None:
         self._lake = Lake(lake, options)
         self._dataset = feed.dataset.id
+        # Of a history the open intervals are the source's items, of soft deletes what is not one.
+        self._live: str | None = None
+        if feed.dataset.mode == "history":
+            self._live = "is_current"
+        elif feed.dataset.deletes == "soft":
+            self._live = "_deleted is not true"
         self.loading = False
 
     def all(self, columns: ComparedColumns) -> Iterator[TableRow]:
@@ -40,7 +46,7 @@ class TableRows:
             return
         self.loading = view.loading
         present = columns.present(view.schema)
-        for key, row in view.rows(_names(present)):
+        for key, row in view.rows(_names(present), self._live):
             yield TableRow(key, row["_version"], columns.spell_found(present, row))
 
     def count(self) -> int:
@@ -50,7 +56,7 @@ class TableRows:
             TailraceError: the lake does not answer.
         """
         view = self._lake.view(self._dataset)
-        return 0 if view is None else view.count()
+        return 0 if view is None else view.count(self._live)
 
     def again(self, columns: ComparedColumns, keys: Collection[str]) -> dict[str, list[TableRow]]:
         """The rows of these keys as they are now.
@@ -61,10 +67,11 @@ class TableRows:
         table, view = self._lake.table(self._dataset), self._lake.view(self._dataset)
         present = columns.present(view.schema) if view is not None else []
         found: dict[str, list[TableRow]] = {}
+        live = f" and {self._live}" if self._live is not None else ""
         left = iter(keys if table is not None else ())
         while some := list(islice(left, _KEYS_PER_QUERY)):
             wanted = ", ".join(map(literal, some))
-            for row in _rows(table, present, f" where _key in ({wanted})"):
+            for row in _rows(table, present, f" where _key in ({wanted}){live}"):
                 value = columns.spell_found(present, row)
                 found.setdefault(row["_key"], []).append(
                     TableRow(row["_key"], row["_version"], value)

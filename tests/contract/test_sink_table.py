@@ -52,6 +52,7 @@ def test_the_table_has_the_users_columns_and_three_of_ours():
 def test_tombstones_have_these_columns():
     assert SCHEMA.names == [
         "_key", "_version", "_table", "_namespace", "_partition", "_offset", "_origin_offset",
+        "_event_time",
     ]  # fmt: skip
 
 

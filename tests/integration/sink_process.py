@@ -54,7 +54,10 @@ def main(options: dict[str, Any]) -> int:
     )
     config = SinkConfig(
         kafka=kafka,
-        targets=tuple(Target(Dataset(id=name), ("orders",)) for name in options["datasets"]),
+        targets=tuple(
+            Target(Dataset(id=name, **options.get("dataset", {})), ("orders",))
+            for name in options["datasets"]
+        ),
         lake=options["lake"],
         storage_options=options.get("storage_options", {}),
         freshness_s=0.05,

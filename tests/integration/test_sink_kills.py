@@ -127,7 +127,8 @@ def test_sinks_killed_at_every_step_lose_and_double_nothing(feed, sinks):
     """Each succeeds the one before, with more to do, and dies at the next step of the commit."""
     for turn, point in enumerate(STEPS):
         fill(feed, turn, rows=70 if point == failpoints.AFTER_COMPACTION else 20)
-        process = sinks.start({"TAILRACE_FAIL": point}, batch_rows_max=2)
+        told = {"description": f"killed at {point}"}
+        process = sinks.start({"TAILRACE_FAIL": point}, batch_rows_max=2, dataset=told)
         assert process.wait(timeout_s=60) == -9, point
         check_kafka_is_not_ahead(feed, sinks)
     sinks.start()

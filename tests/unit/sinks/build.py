@@ -11,7 +11,7 @@ from bridge.wire.schemas import Column, Schema
 from bridge.wire.version import encode_version
 from sinks import failpoints
 from sinks.dataset import Dataset, Target
-from sinks.engine import DeltaMerge, Merged
+from sinks.engine import CURRENT, DeltaMerge, Merged
 from sinks.ledger import LedgerNames
 from sinks.protocol import TableWriter
 from sinks.reader import open_table
@@ -67,13 +67,15 @@ def row_message(
     partition: int = 0,
     offset: int = 0,
     schema: Schema = SCHEMA,
+    operation: str | None = None,
+    event_time: str | None = "2026-11-23T14:00:00Z",
     **columns,
 ) -> FakeMessage:
     value = encode_row(
         key=key,
         version=version(sequence, epoch),
-        operation="delete" if delete else "upsert",
-        event_time="2026-11-23T14:00:00Z",
+        operation=operation or ("delete" if delete else "upsert"),
+        event_time=event_time,
         columns={} if delete else columns or {"order_id": key, "total": f"{sequence}.5"},
     )
     return FakeMessage(value, partition, offset, row_headers(schema.fingerprint, offset))
@@ -165,7 +167,11 @@ class World:
             names=LedgerNames(self.namespace_id, TOPIC),
             partitions=range(self.partitions),
             store=store or self.store,
-            tombstones=Tombstones(self.tombstone_store, self.namespace_id),
+            tombstones=Tombstones(
+                self.tombstone_store,
+                self.namespace_id,
+                every=self.target.dataset.layout.every_delete,
+            ),
             engine=engine or DeltaMerge(),
             set_aside=self.dead.extend,
             failpoint=failpoint,
@@ -198,8 +204,8 @@ class LostAnswer(DeltaMerge):
         super().__init__()
         self.left = times
 
-    def apply(self, snapshot, changes, transactions) -> Merged:
-        merged = super().apply(snapshot, changes, transactions)
+    def apply(self, snapshot, changes, transactions, rule=CURRENT) -> Merged:
+        merged = super().apply(snapshot, changes, transactions, rule)
         if self.left:
             self.left -= 1
             raise TableError("the answer was lost")
@@ -213,11 +219,11 @@ class Refusing(DeltaMerge):
         super().__init__()
         self.left = times
 
-    def apply(self, snapshot, changes, transactions) -> Merged:
+    def apply(self, snapshot, changes, transactions, rule=CURRENT) -> Merged:
         if self.left:
             self.left -= 1
             raise TableError("500")
-        return super().apply(snapshot, changes, transactions)
+        return super().apply(snapshot, changes, transactions, rule)
 
 
 class Crash(BaseException):

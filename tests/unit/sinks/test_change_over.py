@@ -142,8 +142,8 @@ def test_a_crash_leaves_the_old_table_or_the_new_one(rebuilt, point, generation)
 def test_a_lost_answer_is_told_from_a_refused_commit_by_the_table(rebuilt, monkeypatch):
     replace = Snapshot.replace
 
-    def lost(self, rows, transactions):
-        replace(self, rows, transactions)
+    def lost(self, rows, transactions, partitioned_by):
+        replace(self, rows, transactions, partitioned_by)
         raise TableError("the answer got lost")
 
     monkeypatch.setattr(Snapshot, "replace", lost)

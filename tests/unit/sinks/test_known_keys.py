@@ -78,7 +78,7 @@ def keyless(store, name):
             DeltaTable(store.uri).vacuum(0, dry_run=False, enforce_retention_duration=False)
             return known
         case "property":
-            store.open().set_property("x.y", "1")
+            store.open().set_properties({"x.y": "1"})
         case "columns":
             store.open().add_columns([pa.field("more", pa.string())])
         case "delete":

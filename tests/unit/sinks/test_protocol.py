@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from bridge.wire.errors import ConfigurationError
 from sinks import failpoints
-from sinks.engine import DeltaMerge
+from sinks.engine import CURRENT, DeltaMerge
 from sinks.protocol import PositionsMovedError, TableWriter
 from sinks.rows import Batch
 from sinks.table import TableError
@@ -129,9 +129,9 @@ def test_a_zombie_between_its_snapshot_and_its_commit_conflicts(world):
     log.upsert("a", 1)
 
     class Paused(DeltaMerge):
-        def apply(self, snapshot, changes, transactions):
+        def apply(self, snapshot, changes, transactions, rule=CURRENT):
             commit_all(world.writer(), log)  # the successor, while this one sleeps
-            return super().apply(snapshot, changes, transactions)
+            return super().apply(snapshot, changes, transactions, rule)
 
     zombie = world.writer(engine=Paused())
     batch = log.batch({0: 0})

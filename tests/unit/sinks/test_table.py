@@ -36,7 +36,7 @@ COMMITS = {
     "offsets alone": lambda s: s.commit_transactions({"ours": 1}),
     "delete": lambda s: s.delete("_key = 'a'", {"ours": 1}),
     "columns": lambda s: s.add_columns([pa.field("y", pa.string())]),
-    "property": lambda s: s.set_property("tailrace.snapshot", "sealed"),
+    "property": lambda s: s.set_properties({"tailrace.snapshot": "sealed"}),
     "merge": lambda s: DeltaMerge().apply(s, upserts("a", sequence=2), {"ours": 1}),
     "proven append": lambda s: DeltaMerge().apply(s, upserts("z"), {"ours": 1}),
 }
