@@ -16,7 +16,10 @@ from sinks.dataset import Dataset, Target
 from sinks.partitions import bucket_of
 from tests.unit.sinks.build import TABLE, World, version
 from tests.unit.sinks.schedules import (
+    CITIES,
+    COMMIT_POINTS,
     EPOCHS,
+    KEYS,
     PARTITIONS,
     Change,
     Player,
@@ -207,3 +210,15 @@ def test_any_schedule_ends_at_what_an_oracle_finds_at_length(name):
         check_schedule(name, stream, seal_at, schedule)
 
     check()
+
+
+@pytest.mark.parametrize("name", ["history", "log", "soft"])
+def test_a_crash_at_every_step_in_turn_ends_there_too(name):
+    stream = [
+        Change(key, epoch, sequence, sequence == 3, CITIES[sequence % 4], second)
+        for epoch in (0, 1)
+        for sequence, second in ((2, 1), (0, None), (4, 3), (3, 2), (1, 0), (5, 4))
+        for key in KEYS
+    ]
+    schedule = [("crash", 3, 2, point) for point in COMMIT_POINTS]
+    check_schedule(name, stream, (16, 14), schedule)
