@@ -48,7 +48,7 @@ def test_a_seal_is_told_from_rows():
         (b'{"_key":1,"_version":"x","_op":"upsert"}', "not a text"),
         (b'{"_key":"","_version":"x","_op":"upsert"}', "not a text"),
         (b'{"_key":"k","_version":"zzz","_op":"upsert"}', "not epoch.sequence"),
-        (GOOD.replace(b'"upsert"', b'"read"'), "neither upsert, delete nor read"),
+        (GOOD.replace(b'"upsert"', b'"merge"'), "neither upsert, delete nor read"),
         (GOOD.replace(version(1).encode(), b"z" * 51), "not epoch.sequence"),
         (None, "not a JSON object"),
     ],
