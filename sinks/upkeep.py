@@ -33,7 +33,7 @@ SORTED_OVERLAP = 0.3
 VACUUM_INTERVAL_S = 24 * 3600.0
 CLEANUP_INTERVAL_S = 3600.0
 RANGE_BYTES = 16 * MEGABYTE
-CLUSTER_LEAST, CLUSTER_MOST = 64 * MEGABYTE, 512 * MEGABYTE
+CLUSTER_LEAST, CLUSTER_MOST = 128 * MEGABYTE, 512 * MEGABYTE
 PAY_BACK = 2.0
 
 
@@ -163,10 +163,13 @@ def clustering_pays(table_bytes: int, rewrites: Sequence[Rewrite], bounds: Seque
 
     Keys all over the table touch every range, however it is sorted: then nothing is saved.
     """
+    files = -(-table_bytes // MEDIUM_TARGET) or 1
+    ranges = len(bounds) + 1
     saved = 0.0
     for rewrite in rewrites:
-        touched = len({bisect_right(bounds, key) for key in rewrite.keys})
-        saved += max(rewrite.part - touched / (len(bounds) + 1), 0.0)
+        touched = len({bisect_right(bounds, key) * files // ranges for key in rewrite.keys})
+        # Neighbouring files overlap a little; what sorting can't save must not call for it again.
+        saved += max(rewrite.part - (touched + 1) / files, 0.0)
     return saved >= _clustering_cost(table_bytes) * PAY_BACK
 
 

@@ -122,6 +122,8 @@ def test_sorting_pays_where_merges_rewrote_all_for_few_ranges():
     assert may_cluster(facts, scattered)
     assert not clustering_pays(facts.bytes, scattered, bounds)
     assert not may_cluster(facts, appended)
+    as_sorted = [Rewrite(0.2, ("k555", "k566"))] * 16  # what a sorted table's merges rewrite
+    assert not clustering_pays(facts.bytes, as_sorted, bounds)
 
 
 def test_a_table_that_is_small_huge_or_partitioned_is_not_sorted():
@@ -341,7 +343,8 @@ def test_the_writer_sorts_when_its_own_merges_say_so(world, monkeypatch):
     writer.commit(log.batch(dict(writer.ledger.offsets)), SCHEMAS)
     facts = caretaker.look()
     assert facts is not None
-    monkeypatch.setattr("sinks.upkeep.RANGE_BYTES", facts.bytes // 6)
+    for name in ("RANGE_BYTES", "MEDIUM_TARGET"):
+        monkeypatch.setattr(f"sinks.upkeep.{name}", facts.bytes // 6)
     for sequence in range(5000, 5000 + 2 * CHECK_COMMITS):
         log.upsert("k01990", sequence)
         batch = log.batch(dict(writer.ledger.offsets))
