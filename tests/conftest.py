@@ -19,7 +19,7 @@ from tests.parts import dynamodb as dynamodb_parts
 
 pytest_plugins = ["pytester"]
 # As pyproject.toml has it.
-_DEFAULT_LANE = "not real and not soak and not bench"
+_DEFAULT_LANE = "not real and not containers and not soak and not bench"
 _PROCESSES = 3
 _TOKEN = uuid.uuid4().hex[:6]
 _left_out = pytest.StashKey[dict[str, list[str]]]()
@@ -34,6 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--dynamodb", default="moto", help="moto (default), local (DynamoDB Local), or a URL"
     )
     group.addoption("--s3", default="moto", help="moto (default), seaweedfs, or a URL")
+    group.addoption(
+        "--base-image", help="what container images are built on; by default made with debootstrap"
+    )
+    group.addoption(
+        "--pull-third-parties",
+        action="store_true",
+        help="run the compose file with the images it names, Redpanda's too, instead of stand-ins",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
