@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 ROWS_MIN = 500
-ROWS_FIRST = 10_000
+ROWS_FIRST = 50_000
 ROWS_MAX = 500_000
 # Memory of a row from decoding to Arrow, measured: for every byte of its message, and besides.
 BYTES_PER_BYTE = 5
@@ -127,8 +127,9 @@ class CommitCost:
 
     DECAY = 0.85
     GUESS_S, GUESS_PER_ROW_S = 0.05, 20e-6
-    # Commits whose sizes differ by less than this say nothing about the cost of a row.
-    SPREAD_ROWS = 1_000.0
+    # Commits whose sizes differ by less than this, or by less than this part, say nothing about the
+    # cost of a row: how long they take differs by more than their rows explain.
+    SPREAD_ROWS, SPREAD_PART = 1_000.0, 0.25
 
     def __init__(self) -> None:
         self._weight, self._rows, self._seconds = 1.0, 0.0, self.GUESS_S
@@ -146,7 +147,7 @@ class CommitCost:
         mean_rows, mean_seconds = self._rows / self._weight, self._seconds / self._weight
         variance = max(self._rows_rows / self._weight - mean_rows**2, 0.0)
         together = self._rows_seconds / self._weight - mean_rows * mean_seconds
-        doubt = self.SPREAD_ROWS**2
+        doubt = max(self.SPREAD_ROWS, mean_rows * self.SPREAD_PART) ** 2
         slope = (together + doubt * self.GUESS_PER_ROW_S) / (variance + doubt)
         # No row is free, and none costs more than all of it.
         most = mean_seconds / mean_rows if mean_rows else slope

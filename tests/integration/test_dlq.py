@@ -125,6 +125,7 @@ def copy_{number}(items):
 )
 
 
+@pytest.mark.real
 @pytest.mark.e2e
 @pytest.mark.timeout(240)
 def test_a_mended_transform_takes_what_it_could_not_take_before(product):

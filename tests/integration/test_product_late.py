@@ -65,6 +65,7 @@ def verified(made) -> None:
     assert (report["exit"], report["verified"]) == (0, True), report
 
 
+@pytest.mark.real
 def test_a_transform_added_late_sees_every_item_by_a_scan_of_its_own(product):
     made = without_a_transform(product)
     made.pipeline.start("processor", "sink")
@@ -97,6 +98,7 @@ def test_killed_while_it_is_filled_a_late_transform_ends_up_with_the_source(prod
     verified(made)
 
 
+@pytest.mark.real
 def test_another_transform_for_a_table_with_rows_finds_a_gap_and_no_scan_is_made(product):
     made = product(existing=30, keys=40)
     made.pipeline.start()

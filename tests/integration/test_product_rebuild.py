@@ -129,6 +129,7 @@ def beside(made) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
 
 
+@pytest.mark.real
 def test_a_changed_transform_is_rebuilt_while_readers_see_only_whole_generations(product):
     made = product(existing=60, keys=60)
     started(made)

@@ -99,7 +99,8 @@ def delete_everything(made, topic: str) -> None:
         future.result(timeout=30)
 
 
-@pytest.mark.parametrize("stage", ["sink", pytest.param("processor", marks=pytest.mark.real)])
+@pytest.mark.real
+@pytest.mark.parametrize("stage", ["sink", "processor"])
 def test_records_deleted_before_they_were_read_stop_the_stage_until_a_backfill(product, stage):
     made = product(existing=40, keys=60)
     made.pipeline.start()
@@ -150,6 +151,7 @@ def control(message) -> bool:
     return any(name == "control" for name, _ in message.headers() or ())
 
 
+@pytest.mark.real
 def test_poison_is_set_aside_with_its_cause_and_the_rest_goes_on(product):
     made = product(existing=20, keys=30)
     made.pipeline.start()
