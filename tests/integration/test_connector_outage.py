@@ -13,7 +13,7 @@ from tests.fault import lab
 from tests.parts import brokers
 from tests.parts.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs("restart")]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.needs("restart")]
 
 TABLE = "orders"
 BUFFER_BYTES = 1024 * 1024

@@ -133,6 +133,7 @@ class Logs:
                 "fetch.message.max.bytes": _FETCH_BYTES,
                 "queued.max.messages.kbytes": 1024,
                 "auto.offset.reset": "earliest",  # retention moves on meanwhile
+                "log_level": 2,  # what fails is raised; the terminal is another's
             }
         )
         try:
