@@ -335,6 +335,12 @@ def _explained(where: str, gap_remedy: str) -> Iterator[None]:
         if isinstance(cause, TailraceError):
             raise cause from None
         raise _translated(cause, where, gap_remedy) from error
+    except SystemError as error:
+        # The client logged while an exception of a rebalance was on its way: C code wraps it.
+        cause = _cause(error.__cause__) if error.__cause__ is not None else error
+        if isinstance(cause, TailraceError):
+            raise cause from None
+        raise
 
 
 def _closing(error: BaseException | None) -> bool:

@@ -25,9 +25,16 @@ def assignment_error(cause):
     return wrapped
 
 
+def logged_meanwhile(cause):
+    wrapped = SystemError("a built-in function returned a result with an exception set")
+    wrapped.__cause__ = cause
+    return wrapped
+
+
 @pytest.mark.parametrize(
     ("raised", "expected", "fragment"),
     [
+        (logged_meanwhile(assignment_error(GapError("GAP", where="a"))), GapError, "a: GAP"),
         (assignment_error(GapError("GAP", where="here")), GapError, "here: GAP"),
         (
             KafkaConsumerException(KafkaError(KafkaError._AUTO_OFFSET_RESET)),
