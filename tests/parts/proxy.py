@@ -204,11 +204,12 @@ class _Connection:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
+            # Before anything is awaited: a second reset, which cancels that, leaves none open.
+            for writer in writers:
+                _abort(writer)
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            for writer in writers:
-                _abort(writer)
 
     async def over(self) -> None:
         """Wait for its end."""
