@@ -48,7 +48,7 @@ class Positions:
 
     def __init__(self, kafka: KafkaConfig, group: str) -> None:
         self._group = group
-        self._committed = Consumer(kafka.consumer(group=group))
+        self._committed = Consumer(kafka.reader(group=group))
         self._admin = admin(kafka)
 
     def __enter__(self) -> Positions:

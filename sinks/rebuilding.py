@@ -174,7 +174,7 @@ class Rebuilding:
         return {partition: bound.end for partition, bound in bounds.items()}
 
     def _committed(self, group: str, topic: str, count: int) -> dict[int, int]:
-        consumer = Consumer(self._kafka.consumer(group=group))  # asks only, never joins
+        consumer = Consumer(self._kafka.reader(group=group))
         try:
             places = [TopicPartition(topic, partition) for partition in range(count)]
             found = consumer.committed(places, timeout=REQUEST_TIMEOUT_S) if places else []

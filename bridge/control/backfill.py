@@ -76,7 +76,7 @@ def _log_ends(kafka: KafkaConfig, topic: str) -> dict[int, int]:
             where="--accept-gap",
             remedy="Check the names and TAILRACE_NAMESPACE",
         )
-    consumer = Consumer(kafka.consumer(group=f"{kafka.namespace}.reader"))
+    consumer = Consumer(kafka.reader())
     try:
         return {p: log_bounds(consumer, topic, p).end for p in range(count)}
     finally:

@@ -73,7 +73,7 @@ class Passing:
         return True
 
     def _consumer(self) -> Consumer:
-        return Consumer(self._kafka.consumer(group=f"{self._kafka.namespace}.reader"))
+        return Consumer(self._kafka.reader())
 
     def _ends(self, topic: str) -> Ends:
         count = existing_topics(admin(self._kafka)).get(topic, 0)
@@ -89,7 +89,7 @@ class Passing:
         return not behind or self._nothing_left(topic, behind, ends)
 
     def _committed(self, topic: str, group: str, ends: Ends) -> dict[int, int]:
-        consumer = Consumer(self._kafka.consumer(group=group))  # asks only, never joins
+        consumer = Consumer(self._kafka.reader(group=group))
         try:
             found = consumer.committed(
                 [TopicPartition(topic, p) for p in ends], timeout=REQUEST_TIMEOUT_S

@@ -41,6 +41,8 @@ SETTLING = frozenset(
     }
 )
 SETTLE_TIMEOUT_S = 5.0
+# Of clients whose every failure is raised: the terminal is another's. The name has its underscore.
+_QUIET = {"log_level": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,18 @@ class KafkaConfig:
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,
             **settings,
         )
+
+    def reader(self, *, group: str | None = None, **settings: Any) -> dict[str, Any]:
+        """Settings of a consumer that only asks and reads: it never joins a group, never commits.
+
+        Args:
+            group: the one whose positions are asked for; by default a name, which librdkafka wants.
+        """
+        return {**self.consumer(group=group or f"{self.namespace}.reader", **settings), **_QUIET}
+
+    def admin(self) -> dict[str, Any]:
+        """Settings of an admin client."""
+        return {**self.client(), **_QUIET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +261,8 @@ def read_to_end(
     Raises:
         BrokerUnreachableError: the end was not reached within `timeout_s`.
     """
-    bounds = written_bounds(AdminClient(kafka.client()), topic, partitions)
-    group = f"{kafka.namespace}.reader"  # never commits, never joins: librdkafka wants a name
-    consumer = Consumer(kafka.consumer(group=group))
+    bounds = written_bounds(AdminClient(kafka.admin()), topic, partitions)
+    consumer = Consumer(kafka.reader())
     try:
         waiting = {p: b.end for p, b in bounds.items() if b.end > b.start}
         begins = {

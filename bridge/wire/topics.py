@@ -121,7 +121,7 @@ class TopicSpec:
 
 def admin(kafka: KafkaConfig) -> AdminClient:
     """An admin client."""
-    return AdminClient(kafka.client())
+    return AdminClient(kafka.admin())
 
 
 def existing_topics(client: AdminClient, *, timeout_s: float = REQUEST_TIMEOUT_S) -> dict[str, int]:

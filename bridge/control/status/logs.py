@@ -128,12 +128,11 @@ class Logs:
             return found
         consumer = Consumer(
             {
-                **self._kafka.consumer(group=f"{self._kafka.namespace}.reader"),
+                **self._kafka.reader(),
                 "isolation.level": self._kafka.stage_isolation,
                 "fetch.message.max.bytes": _FETCH_BYTES,
                 "queued.max.messages.kbytes": 1024,
                 "auto.offset.reset": "earliest",  # retention moves on meanwhile
-                "log_level": 2,  # what fails is raised; the terminal is another's
             }
         )
         try:

@@ -147,7 +147,7 @@ def test_a_server_that_is_down_refuses_through_it() -> None:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening
         with (
             Proxy(nobody.getsockname()[1]) as proxy,
+            pytest.raises(ConnectionResetError),  # before connect returns, or after
             socket.create_connection(("127.0.0.1", proxy.port), 10) as client,
-            pytest.raises(ConnectionResetError),
         ):
             client.recv(1)
