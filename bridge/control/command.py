@@ -8,13 +8,15 @@ if TYPE_CHECKING:
     from bridge.control.settings import Settings
 
 _STAGES = frozenset({"connector", "processor", "sink"})
+# These need no Kafka, or bring their own.
+_OFFLINE = frozenset({"demo", "iam", "optimize", "query", "test"})
 
 
 def command_settings(command: str) -> Settings:
     """The settings of a stage or command, with logging set up by them.
 
     Raises:
-        ConfigurationError: a setting is unknown or wrong.
+        ConfigurationError: a setting is unknown or wrong, or Kafka does not let us in.
     """
     from bridge.control.logs import configure_logging
     from bridge.control.settings import load_settings
@@ -27,4 +29,8 @@ def command_settings(command: str) -> Settings:
         secrets=settings.secrets,
         client=command in _STAGES,
     )
+    if settings.brokers and settings.kafka and command not in _OFFLINE:
+        from bridge.wire.access import check_access
+
+        check_access(settings.kafka_config())
     return settings

@@ -22,11 +22,14 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from bridge.control.references import check_not_written, is_secret, resolve
 from bridge.wire.errors import ConfigurationError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import DEFAULT_BUCKETS, DEFAULT_PARTITIONS, DEFAULT_RETENTION_MS
 
 PREFIX = "TAILRACE_"
+# botocore's own, which the connector and the commands sign with.
+_AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 DEFAULT_FILE = "tailrace.yaml"
 _MS_PER_HOUR = 3_600_000
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -55,7 +58,8 @@ class Settings(BaseSettings):
     )
     lake_options: Mapping[str, SecretStr] = Field(
         default_factory=dict,
-        description="options of the object store, e.g. `TAILRACE_LAKE_OPTIONS__AWS_REGION`",
+        description="options of the object store, e.g. `TAILRACE_LAKE_OPTIONS__AWS_REGION`; a "
+        "value may be `${env:NAME}` or `${file:PATH}`",
     )
     state_dir: Path = Field(
         Path(".tailrace/state"), description="where a processor keeps its RocksDB state"
@@ -66,7 +70,8 @@ class Settings(BaseSettings):
     )
     kafka: Mapping[str, SecretStr] = Field(
         default_factory=dict,
-        description="librdkafka's security settings, e.g. `TAILRACE_KAFKA__SECURITY_PROTOCOL`",
+        description="librdkafka's security settings, e.g. `TAILRACE_KAFKA__SECURITY_PROTOCOL`; a "
+        "value may be `${env:NAME}` or `${file:PATH}`",
     )
     static_membership: bool = Field(
         False, description="fixed group member ids: needed by the embedded broker only"
@@ -180,8 +185,9 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> frozenset[str]:
         """Every secret value, for the log's redaction. Handle with care."""
-        values = (*self.kafka.values(), *self.lake_options.values())
-        return frozenset(secret.get_secret_value() for secret in values)
+        options = (*self.kafka.items(), *self.lake_options.items())
+        own = {value.get_secret_value() for name, value in options if is_secret(name)}
+        return frozenset(own | {os.environ.get(name, "") for name in _AWS_SECRETS} - {""})
 
     def storage_options(self) -> dict[str, str]:
         """Object store options in the clear, for delta-rs alone."""
@@ -235,14 +241,23 @@ def load_settings() -> Settings:
         _check_known(name[len(PREFIX) :].lower().split("__")[0], known, shown=name)
     path = Path(os.environ.get(f"{PREFIX}CONFIG", DEFAULT_FILE))
     body = _read_file(path, required=f"{PREFIX}CONFIG" in os.environ)
-    for name in body:
+    for name, value in body.items():
         _check_known(name, known.keys() - {"config"}, shown=name, where=str(path))
+        if name in ("kafka", "lake_options"):
+            _check_references(value, f"{path}: {name}")
     try:
         return Settings(**body)
     except ValidationError as error:
         raise _invalid(error, {name.upper() for name in given}, path) from None
     except SettingsError as error:
         raise ConfigurationError(str(error).split(" from source")[0], where="environment") from None
+
+
+def _check_references(options: object, where: str) -> None:
+    try:
+        check_not_written(options)
+    except ValueError as error:
+        raise ConfigurationError(str(error), where=where) from None
 
 
 def environment(
@@ -326,7 +341,7 @@ def _renamed(value: object, rename: Callable[[str], str], check: Callable[[str],
     renamed = {rename(str(name)): _scalar(content) for name, content in value.items()}
     for name in renamed:
         check(name)
-    return renamed
+    return {name: resolve(name, content, os.environ) for name, content in renamed.items()}
 
 
 def _scalar(value: object) -> object:

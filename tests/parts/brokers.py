@@ -149,6 +149,7 @@ class KafkaBroker(_OwnBroker):
 
     def __init__(self, folder: Path, detours: Mapping[str, int] | None = None) -> None:
         super().__init__(folder)
+        self._protocols: Mapping[str, str] = {}
         self._detours = {name.upper(): port for name, port in (detours or {}).items()}
         self.behind = {name: free_port() for name in detours or {}}
         self._controller_port = free_port()
@@ -166,10 +167,16 @@ class KafkaBroker(_OwnBroker):
         cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         tool = [*_JVM, "-cp", self._classpath(), "kafka.tools.StorageTool", "format"]
         log = self._folder / "format.log"
-        command = [*tool, "-t", cluster, "-c", str(self._properties)]
+        command = [*tool, "-t", cluster, "-c", str(self._properties), *self._format_options()]
         with Process("kafka storage format", command, log=log) as formatting:
             if formatting.wait(timeout_s=START_TIMEOUT_S) != 0:
                 raise PartFailedError(f"Kafka's storage format failed:\n{formatting.log_tail()}")
+
+    def _format_options(self) -> list[str]:
+        return []
+
+    def _more_settings(self) -> dict[str, str]:
+        return {}
 
     def _classpath(self) -> str:
         return str(jars("kafka") / "*")
@@ -185,7 +192,8 @@ class KafkaBroker(_OwnBroker):
             "listeners": _addresses({**bound, "CONTROLLER": self._controller_port}),
             "advertised.listeners": _addresses(advertised),
             "listener.security.protocol.map": ",".join(
-                f"{name}:PLAINTEXT" for name in (*bound, "CONTROLLER")
+                f"{name}:{self._protocols.get(name, 'PLAINTEXT')}"
+                for name in (*bound, "CONTROLLER")
             ),
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(self._data),
@@ -210,6 +218,7 @@ class KafkaBroker(_OwnBroker):
             "log.segment.delete.delay.ms": "1000",
             "log.cleaner.backoff.ms": "1000",
         }
+        settings |= self._more_settings()
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 

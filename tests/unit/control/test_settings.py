@@ -17,6 +17,8 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     for name in [name for name in os.environ if name.upper().startswith("TAILRACE_")]:
         monkeypatch.delenv(name)
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -130,7 +132,7 @@ def test_a_wrong_value_in_the_file_names_the_file() -> None:
 def test_kafka_security_passes_through_from_both(monkeypatch: pytest.MonkeyPatch) -> None:
     write(
         "brokers: a:9092\n"
-        "kafka: {security.protocol: SASL_SSL, sasl_username: me, sasl.password: file,"
+        "kafka: {security.protocol: SASL_SSL, sasl_username: me, ssl.ca.location: /ca.pem,"
         " enable.ssl.certificate.verification: false}\n"
     )
     monkeypatch.setenv("TAILRACE_KAFKA__SASL_PASSWORD", "canary-pw")
@@ -139,6 +141,7 @@ def test_kafka_security_passes_through_from_both(monkeypatch: pytest.MonkeyPatch
 
     assert client["security.protocol"] == "SASL_SSL"
     assert client["sasl.username"] == "me"
+    assert client["ssl.ca.location"] == "/ca.pem"
     assert client["sasl.password"] == "canary-pw"
     assert client["enable.ssl.certificate.verification"] == "false"
 
@@ -161,6 +164,73 @@ def test_secrets_are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "canary" not in shown
     assert settings.secrets == {"canary-pw", "canary-key"}
     assert settings.storage_options() == {"AWS_SECRET_ACCESS_KEY": "canary-key"}
+
+
+def test_names_and_switches_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-aws")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "canary-session")
+    write(
+        "kafka: {security.protocol: SASL_SSL, sasl.username: me, ssl.key.location: /key,"
+        " sasl.oauthbearer.client.id: us, ssl.ca.pem: public}\n"
+        "lake_options: {AWS_ACCESS_KEY_ID: test, AWS_REGION: eu-west-1, ALLOW_HTTP: true,"
+        " AWS_SSE_BUCKET_KEY_ENABLED: true, AWS_ENDPOINT_URL: http://s3}\n"
+    )
+
+    assert load_settings().secrets == {"canary-aws", "canary-session"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "kafka: {sasl.password: canary}",
+        "kafka: {SSL_KEY_PEM: canary}",
+        "kafka: {ssl.keystore.password: canary}",
+        "kafka: {sasl.oauthbearer.client.secret: canary}",
+        "lake_options: {aws_secret_access_key: canary}",
+        "lake_options: {AZURE_STORAGE_ACCOUNT_KEY: canary}",
+        "lake_options: {AWS_SESSION_TOKEN: canary}",
+    ],
+)
+def test_a_secret_written_into_the_file_is_refused(option: str) -> None:
+    write(f"{option}\n")
+
+    with pytest.raises(ConfigurationError, match=r"is a secret: write \$\{env:NAME\}") as caught:
+        load_settings()
+    assert "canary" not in str(caught.value)
+
+
+def test_secrets_come_by_reference(monkeypatch: pytest.MonkeyPatch, clean: Path) -> None:
+    mounted = clean / "mounted"
+    mounted.write_text("canary-file\n")
+    monkeypatch.setenv("KAFKA_PW", "canary-env")
+    write(
+        "brokers: a:9092\n"
+        "kafka: {sasl.password: '${env:KAFKA_PW}'}\n"
+        f"lake_options: {{AWS_SECRET_ACCESS_KEY: '${{file:{mounted}}}'}}\n"
+    )
+
+    settings = load_settings()
+
+    assert settings.kafka_config().client()["sasl.password"] == "canary-env"
+    assert settings.storage_options() == {"AWS_SECRET_ACCESS_KEY": "canary-file"}
+    assert settings.secrets == {"canary-env", "canary-file"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("${env:ABSENT}", "the variable ABSENT is not set"),
+        ("${file:/absent/pw}", "can't read /absent/pw: No such file"),
+        ("${vault:kafka/pw}", r"write \$\{env:NAME\} or \$\{file:PATH\}, not \$\{vault:"),
+    ],
+)
+def test_a_reference_to_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, reference: str, said: str
+) -> None:
+    monkeypatch.setenv("TAILRACE_KAFKA__SASL_PASSWORD", reference)
+
+    with pytest.raises(ConfigurationError, match=rf"TAILRACE_KAFKA.*sasl\.password: {said}"):
+        load_settings()
 
 
 def test_a_malformed_secret_is_not_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
