@@ -23,7 +23,12 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Message, TopicPartition
 
 from bridge.wire.errors import FencedError
-from bridge.wire.kafka import MESSAGE_BYTES_MAX, SESSION_TIMEOUT_MS, KafkaConfig
+from bridge.wire.kafka import (
+    HEARTBEAT_MS,
+    MESSAGE_BYTES_MAX,
+    SESSION_TIMEOUT_MS,
+    KafkaConfig,
+)
 from bridge.wire.pulse import Pulse
 from processors.batches import Batches
 from processors.changelog import quicken
@@ -361,6 +366,7 @@ def _consumer_settings(settings: ApplicationSettings) -> dict[str, Any]:
         **settings.kafka.client(
             isolation_level=settings.kafka.stage_isolation,
             session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             group_instance_id=settings.member,
             fetch_message_max_bytes=MESSAGE_BYTES_MAX,
             fetch_wait_max_ms=100,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -21,6 +21,17 @@ pytest_plugins = ["pytester"]
 # As pyproject.toml has it.
 _DEFAULT_LANE = "not real and not containers and not soak and not bench"
 _PROCESSES = 3
+# Words in the paths of files, the longest to run first.
+_LONG = (
+    "_kills",
+    "e2e/",
+    "test_network",
+    "test_product",
+    "test_page",
+    "swarm",
+    "integration/",
+    "fault/",
+)
 _TOKEN = uuid.uuid4().hex[:6]
 _left_out = pytest.StashKey[dict[str, list[str]]]()
 
@@ -56,6 +67,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and option.markexpr == _DEFAULT_LANE and getattr(option, "numprocesses", 0) is None:
         option.numprocesses, option.dist = _PROCESSES, "loadfile"
+        option.loadscopereorder = False  # by length, see `_long_first`, not by number of tests
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,8 +83,10 @@ def _check(config: pytest.Config, option: str, known: set[str], marker: str) -> 
         raise pytest.UsageError(f"{option} {value}: neither one of {names} nor an address")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
     has = brokers.capabilities(config.getoption("--broker"))
     has |= dynamodb_parts.capabilities(config.getoption("--dynamodb"))
     left_out: dict[str, list[str]] = {}
@@ -87,6 +101,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=deselected)
         items[:] = kept
     config.stash[_left_out] = left_out
+    result = yield
+    items.sort(key=_long_first)
+    return result
+
+
+def _long_first(item: pytest.Item) -> int:
+    """What starts processes is begun first: a run ends when its longest file does."""
+    path = item.nodeid.partition("::")[0]
+    return next((rank for rank, word in enumerate(_LONG) if word in path), len(_LONG))
 
 
 def _needs(item: pytest.Item) -> frozenset[str]:
