@@ -19,10 +19,11 @@ from tests.parts import dynamodb as dynamodb_parts
 
 pytest_plugins = ["pytester"]
 # As pyproject.toml has it.
-_DEFAULT_LANE = "not real and not containers and not soak and not bench"
+_DEFAULT_LANE = "not real and not containers and not aws and not soak and not bench"
 _PROCESSES = 3
 # Words in the paths of files, the longest to run first.
 _LONG = (
+    "containers/",
     "_kills",
     "e2e/",
     "test_network",
