@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -15,18 +19,36 @@ from tests.containers.stack import Stack
 STAGE_IMAGES = ("connector", "processor", "sink")
 
 
+@contextlib.contextmanager
+def alone(factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One process of a run makes images at a time; what it leaves in the folder tells the next."""
+    own = factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (shared / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
+
+
 @pytest.fixture(scope="session")
-def base(request: pytest.FixtureRequest) -> str:
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What our images stand on: the one of `--base-image`, or else made on the spot."""
     chosen: str | None = request.config.getoption("--base-image")
-    return chosen or images.made_base()
+    if chosen:
+        return chosen
+    with alone(tmp_path_factory) as shared:
+        made = shared / "base-image"
+        if not made.exists():
+            made.write_text(images.made_base())
+        return made.read_text()
 
 
 @pytest.fixture(scope="session")
-def built(request: pytest.FixtureRequest, base: str) -> dict[str, str]:
-    """By target: its image. The stand-ins' is made meanwhile."""
+def built(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base: str
+) -> dict[str, str]:
+    """By target: its image. The stand-ins' is made meanwhile. Made before, it costs seconds."""
     docker("version")
-    with ThreadPoolExecutor() as pool:
+    with alone(tmp_path_factory), ThreadPoolExecutor() as pool:
         pulled = request.config.getoption("--pull-third-parties")
         others = None if pulled else pool.submit(images.stand_ins, base)
         # The engine builds at once what this one is put together from: the others.
