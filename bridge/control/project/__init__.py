@@ -1,0 +1,1 @@
+"""`tailrace init`: a project of one's own."""
