@@ -191,6 +191,7 @@ def query(
 @app.command(epilog="Example: tailrace backfill orders --accept-gap sink:processed_orders")
 def backfill(
     table: Annotated[str, typer.Argument(help="The DynamoDB table.")],
+    *,
     accept_gap: Annotated[
         list[str] | None,
         typer.Option(
@@ -203,21 +204,41 @@ def backfill(
         str | None,
         typer.Option("--for", metavar="TRANSFORM", help="Only this transform takes the items."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when all items are in Kafka; shows how far.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the connector for a new snapshot of a table; it repairs a GAP."""
     from bridge.control.backfill import run_backfill
 
-    run_backfill(command_settings("backfill"), table, accept_gap or [], transform)
+    run_backfill(
+        command_settings("backfill"),
+        table,
+        accept_gap or [],
+        transform,
+        dry_run=dry_run,
+        wait=wait,
+        as_json=as_json,
+    )
 
 
 @app.command(epilog="Example: tailrace rebuild orders.py:process_orders --dry-run")
 def rebuild(
     file: File,
+    *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
     ] = False,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up the generation that is being built.")
+    ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Return when its tables changed over; shows how far."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -225,7 +246,12 @@ def rebuild(
     from bridge.control.rebuild import run_rebuild
 
     run_rebuild(
-        command_settings("rebuild"), file, dry_run=dry_run, abandon=abandon, as_json=as_json
+        command_settings("rebuild"),
+        file,
+        dry_run=dry_run,
+        abandon=abandon,
+        as_json=as_json,
+        wait=wait,
     )
 
 

@@ -107,12 +107,15 @@ def replay(
 ) -> None:
     """Put letters back into their topics, exactly once, for their transform alone."""
     from bridge.control import letters
+    from bridge.control.bar import Bar
     from bridge.control.replay import replay as put_back
 
     kafka = command_settings("dlq").kafka_config()
     selection = _selection(addresses, error, since, everything=everything, where="dlq replay")
     count = letters.partitions_of(kafka, owner)
-    outcome = put_back(kafka, owner, count, selection, dry_run=dry_run)
+    with Bar(shown=False if as_json else None) as bar:
+        bar.step(f"letters of {owner}", len(selection.addresses) or None)
+        outcome = put_back(kafka, owner, count, selection, dry_run=dry_run, reached=bar.reach)
     _report("replayed", outcome, owner, dry_run=dry_run, as_json=as_json)
 
 

@@ -43,9 +43,17 @@ class Announcement:
 
 
 def run_rebuild(
-    settings: Settings, target: str, *, dry_run: bool, abandon: bool, as_json: bool
+    settings: Settings,
+    target: str,
+    *,
+    dry_run: bool,
+    abandon: bool,
+    as_json: bool,
+    wait: bool = False,
 ) -> None:
     """Announce a new generation of the file's transform, or give up the one that is being built.
+
+    `wait` returns when its tables have changed over.
 
     Raises:
         ConfigurationError: there is nothing to rebuild, or it can't be; with the way on.
@@ -65,15 +73,7 @@ def run_rebuild(
             remedy=f"Run: tailrace run processor {target}",
         )
     if abandon:
-        number = _abandoned(record, where)
-        _check_not_shown(settings, record, number, where)
-        if not dry_run:
-            write_transform(kafka, transform.name, replace(record, building=None))
-        _say(
-            as_json,
-            [f"generation {number} of {transform.name} is given up; its processor ends"],
-            {"transform": transform.name, "abandoned": number, "dry_run": dry_run},
-        )
+        _abandon(settings, transform.name, record, dry_run=dry_run, as_json=as_json)
         return
     _check_sources(transform, where)
     _check_modes(plan, where)
@@ -83,18 +83,57 @@ def run_rebuild(
     found = announce(record, flows, taken, where)
     if found.record is not None and not dry_run:
         write_transform(kafka, transform.name, found.record)
+    lines = _lines(transform.name, target, flows, found, dry_run=dry_run)
+    figures = {
+        "transform": transform.name,
+        "generation": found.generation,
+        "changes": list(found.changes),
+        "datasets": list(datasets_of(flows)),
+        "announced": found.record is None or not dry_run,
+        "dry_run": dry_run,
+    }
+    if not wait or dry_run:
+        _say(as_json, lines, figures)
+        return
+    if not as_json:
+        _say(as_json, lines, figures)
+    _await(settings, plan, transform.name, found.generation, as_json=as_json)
+    done = f"generation {found.generation} is in its tables"
+    _say(as_json, [done], figures | {"complete": True})
+
+
+def _abandon(
+    settings: Settings, transform: str, record: TransformRecord, *, dry_run: bool, as_json: bool
+) -> None:
+    where = f"transform {transform}"
+    number = _abandoned(record, where)
+    _check_not_shown(settings, record, number, where)
+    if not dry_run:
+        write_transform(settings.kafka_config(), transform, replace(record, building=None))
     _say(
         as_json,
-        list(_lines(transform.name, target, flows, found, dry_run=dry_run)),
-        {
-            "transform": transform.name,
-            "generation": found.generation,
-            "changes": list(found.changes),
-            "datasets": list(datasets_of(flows)),
-            "announced": found.record is None or not dry_run,
-            "dry_run": dry_run,
-        },
+        [f"generation {number} of {transform} is given up; its processor ends"],
+        {"transform": transform, "abandoned": number, "dry_run": dry_run},
     )
+
+
+def _await(
+    settings: Settings, plan: Plan, transform: str, generation: int, *, as_json: bool
+) -> None:
+    from bridge.control.bar import Bar
+    from bridge.control.checkpointed import Checkpoints
+    from bridge.control.scans import Rebuilding, follow_rebuild
+
+    kafka = settings.kafka_config()
+    tables = {table for feed in plan.feeds for table in feed.tables}
+    building = Rebuilding(
+        transform=transform,
+        generation=generation,
+        tables=tuple(sorted(tables)),
+        datasets=tuple(feed.dataset.id for feed in plan.feeds),
+    )
+    with Checkpoints(kafka) as checkpoints, Bar(shown=False if as_json else None) as bar:
+        follow_rebuild(kafka, checkpoints, building, bar)
 
 
 def announce(

@@ -47,9 +47,15 @@ class Outcome:
 
 
 def replay(
-    kafka: KafkaConfig, owner: str, partitions: int, selection: Selection, *, dry_run: bool
+    kafka: KafkaConfig,
+    owner: str,
+    partitions: int,
+    selection: Selection,
+    *,
+    dry_run: bool,
+    reached: Callable[[int], object] = lambda _done: None,
 ) -> Outcome:
-    """Put the selected open letters back.
+    """Put the selected open letters back; `reached` is told how many are.
 
     Raises:
         BrokerUnreachableError: Kafka does not answer; run it again, what is done stays done.
@@ -76,6 +82,7 @@ def replay(
         for batch in _batches(accepted()):
             writer.write(batch, "replayed")
             outcome.done += len(batch)
+            reached(outcome.done)
     return outcome
 
 

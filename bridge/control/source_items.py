@@ -179,8 +179,8 @@ class ExpectedRows:
         return found
 
 
-def dynamodb_client(region: str | None) -> Any:
-    """A boto3 client, configured as botocore is.
+def dynamodb_client(region: str | None, *, attempts: int = _ATTEMPTS, timeout_s: float = 60) -> Any:
+    """A boto3 client, configured as botocore is, that waits so long for each answer.
 
     Raises:
         ConfigurationError: boto3 is not installed, or no region is known.
@@ -191,7 +191,11 @@ def dynamodb_client(region: str | None) -> Any:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
-    config = Config(retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"}, read_timeout=60)
+    config = Config(
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        connect_timeout=timeout_s,
+        read_timeout=timeout_s,
+    )
     try:
         # A session of its own: the default one may have been made before an endpoint was known.
         return boto3.Session().client("dynamodb", region_name=region, config=config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_a_changed_transform_is_rebuilt_while_readers_see_only_whole_generations
     made = product(existing=60, keys=60)
     started(made)
     made.workload.run(80)
-    with changed(made) as new:
+    with changed(made) as new, ThreadPoolExecutor(1) as pool:
         new.start("processor")
         assert new.stages["processor"].wait(timeout_s=60) == 2
         assert "tailrace rebuild FILE:copy_0" in new.stages["processor"].log_tail()
@@ -142,12 +143,21 @@ def test_a_changed_transform_is_rebuilt_while_readers_see_only_whole_generations
             assert announced(new) == 2
             new.disarm("processor")
             new.start("processor")
+            waiting = pool.submit(
+                new.command, "rebuild", str(new.file), "--wait", "--json", timeout_s=200
+            )
             write_until_changed_over(made, reader)
             old = made.pipeline.stages.pop("processor")
             assert old.wait(timeout_s=30) == 0, "the old processor ends by itself"
             made.workload.run(30)
             made.await_equal(expected_new, NEW_COLUMNS)
         assert reader.reads["old"]
+        waited = waiting.result()
+        assert waited.returncode == 0, waited.stderr
+        assert json.loads(waited.stdout) | {"changes": []} == {
+            "transform": "copy_0", "generation": 2, "changes": [], "datasets": [made.dataset],
+            "announced": True, "dry_run": False, "complete": True,
+        }  # fmt: skip
         report = new.verify()
         assert (report["exit"], report["verified"]) == (0, True), report
         wait_until(lambda: current(made) == 2, timeout_s=20, what="the record")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
@@ -127,8 +129,11 @@ def test_records_deleted_before_they_were_read_stop_the_stage_until_a_backfill(p
     command = f"tailrace backfill {made.workload.table} --accept-gap {consumer}"
     assert "GAP" in said
     assert command in said
-    result = made.pipeline.command(*command.split()[1:])
+    result = made.pipeline.command(*command.split()[1:], "--wait", "--json")
     assert result.returncode == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["complete"] is True
+    assert said["epoch"] > said["epoch_before"]
     stages[stage].start()
     made.workload.run(50)
     verified(made)

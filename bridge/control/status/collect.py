@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from bridge.connector.tail import Tail
-from bridge.connector.view import CheckpointView
+from bridge.control.checkpointed import Checkpoints
 from bridge.control.letters import read_marks
 from bridge.control.status.facts import Facts, LakeTable, Letters, Route, TopicFacts, Waiting
 from bridge.control.status.logs import Logs, Place
-from bridge.wire.errors import BrokerUnreachableError, GapError, TailraceError
+from bridge.wire.errors import GapError, TailraceError
 from bridge.wire.gap import check_position
 from bridge.wire.generations import Generations, named, read_generations
 from bridge.wire.kafka import KafkaConfig, LogBounds, read_to_end
@@ -25,7 +24,6 @@ from bridge.wire.topics import TopicNames, admin, existing_topics
 if TYPE_CHECKING:
     from bridge.control.lake import Lake
 
-_TAIL_S = 60.0
 _LAKE_THREADS = 8
 # Counting them means reading them; more than these only tell that there are very many.
 _LETTERS_MAX = 2_000
@@ -46,8 +44,7 @@ class Collector:
         self._lake = lake
         self._names = TopicNames(kafka.namespace)
         self._logs = Logs(kafka)
-        self._view = CheckpointView()
-        self._tail: Tail | None = None
+        self._checkpoints = Checkpoints(kafka)
         self._letters: dict[str, tuple[LogBounds, int]] = {}
 
     def __enter__(self) -> Self:
@@ -59,8 +56,7 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._tail is not None:
-            self._tail.close()
+        self._checkpoints.__exit__(kind, error, trace)
 
     def collect(self) -> Facts:
         """The facts of now.
@@ -87,7 +83,7 @@ class Collector:
             routes=self._routes,
             topics=self._topics(bounds),
             waiting=self._waiting(steps, bounds, positions, state),
-            checkpoints=self._checkpoints(topics.get(self._names.checkpoints, 0)),
+            checkpoints=self._checkpoints.now(),
             reports=read_reports(kafka),
             generations=generations,
             pauses=read_pauses(kafka),
@@ -152,25 +148,6 @@ class Collector:
                 begun=any(place in passed for place in logs),
             )
         return found
-
-    def _checkpoints(self, partitions: int) -> CheckpointView:
-        """All of them, as committed now; read once and followed after that."""
-        if not partitions:
-            return self._view
-        if self._tail is None:
-            self._tail = Tail(self._kafka, self._names.checkpoints, partitions)
-        tail, everyone = self._tail, range(partitions)
-        places = [(self._names.checkpoints, p) for p in everyone]
-        bounds = self._logs.bounds(places).values()
-        ends = dict(zip(everyone, (log.end for log in bounds), strict=True))
-        deadline = time.monotonic() + _TAIL_S
-        while any(tail.position(p) < ends[p] for p in everyone):
-            tail.poll(0.1, self._view.apply)
-            if time.monotonic() > deadline:
-                raise BrokerUnreachableError(
-                    f"its end was not reached within {_TAIL_S:.0f} s", where=self._names.checkpoints
-                )
-        return self._view
 
     def _read_lake(
         self, namespace_id: str | None, topics: Mapping[str, int], generations: Generations

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from bridge.connector.checkpoints import Generation
 from bridge.control.backfill import run_backfill
 from bridge.control.settings import Settings
 from bridge.wire.errors import ConfigurationError
@@ -34,6 +35,11 @@ def kafka(broker: Broker, namespace: str) -> KafkaConfig:
         ],
     )
     producer = Producer(config.producer())
+    arn = "arn:aws:dynamodb:us-west-2:1:table/t/stream/1"
+    feed = Generation(
+        table="t", epoch=7, arn=arn, segments=2, consistent=False, reason="first", at_s=1
+    )
+    producer.produce(names.checkpoints, key=feed.key(), value=feed.value(), partition=1)
     for _ in range(5):
         producer.produce(names.rows("d"), b"x", partition=1)
     producer.flush(20)
@@ -52,7 +58,36 @@ def test_a_gap_is_accepted_up_to_the_end_of_now(
         decode_key(message.key() or b"") for message in read_to_end(kafka, names.checkpoints, [0])
     ]
     assert [key[:2] for key in records] == [["accept", "sink:d"], ["request", "t"]]
-    assert "requested a new snapshot of t" in capsys.readouterr().out
+    assert "a new snapshot of t is requested" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(
+    kafka: KafkaConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.control.backfill._size", lambda _generation: (1_000, 4_097))
+    run_backfill(settings(kafka), "t", ["sink:d"], dry_run=True, wait=True)
+
+    said = capsys.readouterr().out
+    assert "sink:d could go on" in said
+    assert "would be requested: about 1,000 items, 4,097 bytes, 2 read capacity units" in said
+    assert list(read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0])) == []
+
+
+def test_json_is_one_object_that_names_the_request(
+    kafka: KafkaConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_backfill(settings(kafka), "t", [], as_json=True)
+
+    said = orjson.loads(capsys.readouterr().out)
+    (message,) = read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0])
+    assert decode_key(message.key() or b"") == ["request", "t", said["request"]]
+    assert (said["requested"], said["complete"], said["epoch_before"]) == (True, False, 7)
+
+
+def test_a_table_that_nobody_reads_is_told_and_not_asked_for(kafka: KafkaConfig) -> None:
+    with pytest.raises(ConfigurationError, match=r"no connector has read a table 'tt'.*mean t"):
+        run_backfill(settings(kafka), "tt", [])
+    assert list(read_to_end(kafka, TopicNames(kafka.namespace).checkpoints, [0])) == []
 
 
 def test_nothing_is_written_when_a_name_is_wrong(kafka: KafkaConfig) -> None:
