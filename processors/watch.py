@@ -16,11 +16,15 @@ from types import TracebackType
 from typing import Self
 
 from bridge.wire.kafka import SESSION_TIMEOUT_MS
+from bridge.wire.pulse import INTERVAL_MS
 from processors.application import ProcessorApplication
 
 _TICK_S = 0.1
 # A thread that wakes this late was not merely busy: the process was stopped.
 _FROZEN_S = 5.0
+# The last answer is seen up to an interval after it came, so the session may be over before as much
+# silence was seen; a tick more, because both clocks are read now and then.
+_SILENT_S = (SESSION_TIMEOUT_MS - INTERVAL_MS) / 1000 - 0.5
 
 
 class Watch:
@@ -49,7 +53,7 @@ class Watch:
     @property
     def cut_off(self) -> bool:
         """Whether Kafka was silent for a session's length while the process itself ran."""
-        return self._silent_s * 1000 >= SESSION_TIMEOUT_MS and self._late_s < _FROZEN_S
+        return self._silent_s >= _SILENT_S and self._late_s < _FROZEN_S
 
     def _run(self) -> None:
         while not self._over.is_set():

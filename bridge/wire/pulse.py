@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 SILENT_S = 20.0
-_INTERVAL_MS = 2_000
+# How old an answer may be when it is seen.
+INTERVAL_MS = 2_000
 
 
 class Pulse:
@@ -30,7 +31,7 @@ class Pulse:
 
     def settings(self) -> dict[str, Any]:
         """What the client's configuration needs; its owner has to poll it."""
-        return {"statistics.interval.ms": _INTERVAL_MS, "stats_cb": self.observe}
+        return {"statistics.interval.ms": INTERVAL_MS, "stats_cb": self.observe}
 
     def observe(self, statistics: str) -> None:
         """Take librdkafka's statistics: they count the answers of each broker."""

@@ -24,7 +24,10 @@ def application(silent_s: float) -> Any:
     return SimpleNamespace(pulse=SimpleNamespace(silent_s=silent_s), stop=stop, asked=asked)
 
 
-@pytest.mark.parametrize(("silent_s", "cut_off"), [(SESSION_S, True), (SESSION_S - 1, False)])
+# An answer that came just before the silence is seen up to two seconds later.
+@pytest.mark.parametrize(
+    ("silent_s", "cut_off"), [(SESSION_S, True), (SESSION_S - 2, True), (SESSION_S - 3, False)]
+)
 def test_silence_of_a_sessions_length_means_cut_off(silent_s: float, cut_off: bool) -> None:
     watched = application(silent_s)
     with Watch(watched, threading.Event()) as watch:
