@@ -75,7 +75,7 @@ class CompiledFlow:
     _key: TargetKey | KeyedPlan | None
     _prefix: str
     _filters_items: bool
-    _needs_old_image: bool
+    needs_old_image: bool
 
     @property
     def schema(self) -> Schema:
@@ -114,7 +114,7 @@ class CompiledFlow:
         if new is None:
             raise WireError(f"{name} without NewImage")
         old = record.get("OldImage")
-        if self._needs_old_image:
+        if self.needs_old_image:
             self._check_stream(record)
         if self._applies is not None and not self._is_applied(change, old):
             return Evaluation(applied=False, item_key=item_key)
@@ -365,7 +365,7 @@ def _compile_flow(
         _key=key,
         _prefix=prefix,
         _filters_items=filters_items,
-        _needs_old_image=needs_old_image,
+        needs_old_image=needs_old_image,
         reads=Reads(
             used,
             unfolds(branch.steps, branch.unfold),

@@ -17,6 +17,7 @@ import typer
 
 from bridge.control import dlq, night, operate, optimize, schema_log
 from bridge.control.command import command_settings
+from bridge.control.doctor import command as doctor
 from bridge.control.project import cli as project
 from bridge.control.ui import cli as page
 from bridge.wire.errors import TailraceError
@@ -35,6 +36,7 @@ app.add_typer(schema_log.app, name="schema")
 app.add_typer(project.app)
 app.add_typer(operate.app)
 app.add_typer(night.app)
+app.add_typer(doctor.app)
 app.add_typer(optimize.app)
 app.add_typer(page.app)
 

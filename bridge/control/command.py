@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from bridge.control.settings import Settings
 
 _STAGES = frozenset({"connector", "processor", "sink"})
-# These need no Kafka, or bring their own.
-_OFFLINE = frozenset({"demo", "iam", "optimize", "query", "test"})
+# These need no Kafka, bring their own, or say themselves how it is.
+_OFFLINE = frozenset({"demo", "doctor", "iam", "optimize", "query", "test"})
 
 
 def command_settings(command: str) -> Settings:

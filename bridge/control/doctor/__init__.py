@@ -1,0 +1,1 @@
+"""`tailrace doctor`: everything a deployment needs, looked at one by one."""
