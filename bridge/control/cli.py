@@ -18,6 +18,7 @@ import typer
 from bridge.control import dlq, night, operate, optimize, schema_log
 from bridge.control.command import command_settings
 from bridge.control.doctor import command as doctor
+from bridge.control.offsets import cli as offsets
 from bridge.control.project import cli as project
 from bridge.control.ui import cli as page
 from bridge.wire.errors import TailraceError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(schema_log.app, name="schema")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(project.app)
 app.add_typer(operate.app)
 app.add_typer(night.app)

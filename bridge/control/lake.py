@@ -13,6 +13,7 @@ from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
     from sinks.reader import TableView
+    from sinks.table import Snapshot
 
 _TEXT_MAX = 300
 
@@ -38,10 +39,18 @@ class Lake:
         Raises:
             TailraceError: the lake does not answer.
         """
+        found = self.snapshot(dataset)
+        return None if found is None else found.delta
+
+    def snapshot(self, dataset: str) -> Snapshot | None:
+        """The newest snapshot of a dataset, to commit to; None if there is none.
+
+        Raises:
+            TailraceError: the lake does not answer.
+        """
         from sinks.table import TableStore
 
-        found = TableStore(self._dataset_uri(self.uri, dataset), self._options).open()
-        return None if found is None else found.delta
+        return TableStore(self._dataset_uri(self.uri, dataset), self._options).open()
 
     def view(self, dataset: str) -> TableView | None:
         """The newest snapshot of a dataset as a reader's view, None if there is none.

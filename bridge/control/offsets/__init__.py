@@ -1,0 +1,1 @@
+"""`tailrace offsets`: where every stage stands, and moving one where that breaks no promise."""
