@@ -10,11 +10,15 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import deque
+from pathlib import Path
 from typing import Protocol
+
+import msgspec
+import orjson
 
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers
-from bridge.wire.errors import TailraceError, WireError
+from bridge.wire.errors import TailraceError
 from processors import metrics
 
 logger = logging.getLogger(__name__)
@@ -71,7 +75,7 @@ class Aside:
             TailraceError: it is one too many. Nothing of the open transaction is committed then,
                 so what the flood's last letters were is read again by whoever goes on.
         """
-        reason = str(error) if isinstance(error, WireError) else f"{error}"
+        reason, said = told(error)
         letter = DeadLetter(
             stage="processor",
             owner=self._transform,
@@ -79,8 +83,9 @@ class Aside:
             partition=message.partition,
             offset=message.offset,
             error=type(error).__name__,
-            reason=" ".join(reason.split()),
+            reason=reason,
             traceback="".join(traceback.format_exception(error)),
+            said=said,
         )
         logger.warning(
             "set a change aside",
@@ -117,3 +122,24 @@ class Aside:
                 remedy="Correct the transform and start again. To set them aside nevertheless, in "
                 f"{self._topic}, set TAILRACE_DEAD_LETTERS_MAX higher, or to 0 for any number",
             )
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """What may be shown of an error to everybody, and what only beside the message it is about.
+
+    Errors of ours never quote an item, nor do the JSON parsers'. Whatever else raises, a user's own
+    function first of all, may: shown is where it was raised.
+    """
+    text, cause = _line(error), error.__cause__
+    if isinstance(error, TailraceError):
+        foreign = cause is not None and not isinstance(cause, TailraceError)
+        return text, _line(cause) if foreign else ""
+    if isinstance(error, (orjson.JSONDecodeError, msgspec.DecodeError)):
+        return text, ""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
+    return f"raised at {where}; `tailrace dlq show` has what it said", text
+
+
+def _line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())

@@ -89,4 +89,4 @@ def transform_driver() -> Iterator[Callable[..., Driven]]:
     for rehearsal in opened:
         rehearsal.close()
     if unseen:
-        pytest.fail(f"a change was set aside: {unseen[0].error}: {unseen[0].reason}")
+        pytest.fail(f"a change was set aside: {unseen[0].error}: {unseen[0].whole}")

@@ -12,9 +12,11 @@ import inspect
 import json
 import math
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -76,8 +78,10 @@ class Mapper:
         except MemoryError:
             raise
         except Exception as error:
-            raise MapError(
-                f"the function raised {type(error).__name__}: {error}", where=f"map({self._name})"
+            frames = traceback.extract_tb(error.__traceback__)
+            place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}"
+            raise MapError(  # what it said may quote the row, so only its cause holds that
+                f"the function raised {type(error).__name__} at {place}", where=f"map({self._name})"
             ) from error
         return None if returned is None else self._checked(returned)
 

@@ -366,7 +366,9 @@ def _translated(error: BaseException, where: str, gap_remedy: str) -> TailraceEr
         return BrokerUnreachableError(str(error), where=where)
     kafka_error = _kafka_error(error)
     if kafka_error is None:
-        return TailraceError(f"{type(error).__name__}: {error}", where=where)
+        # What it said may quote an item; the log has where it was raised.
+        logger.error("unexpected error", exc_info=error)
+        return TailraceError(f"unexpected {type(error).__name__}", where=where)
     if kafka_error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
         return GapError(
             f"GAP: the next change to read is gone ({kafka_error.str()})",

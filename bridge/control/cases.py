@@ -144,7 +144,7 @@ def _wrong(
     written: Sequence[Mapping[str, Any]],
     where: str,
 ) -> Iterator[str]:
-    letters = [{"error": one.error, "reason": one.reason} for one in rehearsal.dead_letters()]
+    letters = [{"error": one.error, "reason": one.whole} for one in rehearsal.dead_letters()]
     for dataset, expected in _by_dataset(rehearsal, case, "table", where):
         rows = list(rehearsal.table(dataset).values())
         yield from _differences(f"table {dataset}", expected, rows, ordered=False)

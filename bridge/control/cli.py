@@ -299,7 +299,10 @@ def main() -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """A bug of ours, or a failure nobody foresaw: one line, the traceback in the log at DEBUG."""
+    """A bug of ours, or a failure nobody foresaw: one line, where from in the log at DEBUG.
+
+    What a stage's error said is left out: it may quote an item.
+    """
     import logging
 
     logging.getLogger(__name__).debug("unexpected error", exc_info=error)
@@ -307,7 +310,8 @@ def _unexpected(error: Exception) -> str:
     while origin is not None and origin.tb_next is not None:
         origin = origin.tb_next
     at = f" at {Path(origin.tb_frame.f_code.co_filename).name}:{origin.tb_lineno}" if origin else ""
+    said = "" if sys.argv[1:2] == ["run"] else f": {error}"
     return (
-        f"unexpected {type(error).__name__}{at}: {error}. "
+        f"unexpected {type(error).__name__}{at}{said}. "
         "TAILRACE_LOG_LEVEL=DEBUG shows where it came from"
     )

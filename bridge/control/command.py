@@ -18,7 +18,7 @@ def command_settings(command: str) -> Settings:
     Raises:
         ConfigurationError: a setting is unknown or wrong, or Kafka does not let us in.
     """
-    from bridge.control.logs import configure_logging
+    from bridge.control.logs import configure_logging, log_unhandled
     from bridge.control.settings import load_settings
 
     settings = load_settings()
@@ -29,6 +29,7 @@ def command_settings(command: str) -> Settings:
         secrets=settings.secrets,
         client=command in _STAGES,
     )
+    log_unhandled()
     if settings.brokers and settings.kafka and command not in _OFFLINE:
         from bridge.wire.access import check_access
 

@@ -226,6 +226,7 @@ def _whole(letter: Letter, state: str) -> dict[str, Any]:
         "offset": cause.offset,
         "error": cause.error,
         "reason": cause.reason,
+        **({"said": cause.said} if cause.said else {}),
         "traceback": cause.traceback,
         "headers": {name: _text(value) for name, value in letter.headers},
         "key": _text(letter.key),

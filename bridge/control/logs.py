@@ -9,9 +9,15 @@ import json
 import logging
 import re
 import sys
+import threading
+import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from bridge.wire.errors import TailraceError
+
+logger = logging.getLogger(__name__)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _SECRET_LENGTH_MIN = 4  # a shorter "secret" would blank out ordinary words
@@ -55,7 +61,7 @@ class LineFormatter(logging.Formatter):
         """The line."""
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[0] is not None:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = "".join(frames_of(record.exc_info[1]))
         line = self._json(record, fields) if self._as_json else self._text(record, fields)
         return self._redactor.clean(line).replace("\r", "\\r").replace("\n", "\\n")
 
@@ -74,6 +80,43 @@ class LineFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         rest = "".join(f" {name}={value}" for name, value in fields.items() if name != "stage")
         return f"{moment} {record.levelname} {self._stage}: {record.getMessage()}{rest}"
+
+
+def frames_of(error: BaseException | None) -> list[str]:
+    """A traceback without what the errors said, which may quote an item; ours never do."""
+    lines: list[str] = []
+    for each in _chain(error):
+        lines += traceback.format_tb(each.__traceback__)
+        said = f": {each}" if isinstance(each, TailraceError) else ""
+        lines.append(f"{type(each).__name__}{said}\n")
+    return lines
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """The error and what caused it, the first cause first."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return found[::-1]
+
+
+def _unhandled(error: BaseException | None, where: str) -> None:
+    if not isinstance(error, (SystemExit, KeyboardInterrupt, type(None))):
+        logger.error(
+            "unhandled error",
+            exc_info=(type(error), error, error.__traceback__),
+            extra={"in": where},
+        )
+
+
+def log_unhandled() -> None:
+    """What nobody catches goes to the log too: Python's own lines would quote what it said."""
+    sys.excepthook = lambda _kind, error, _trace: _unhandled(error, "main")
+    threading.excepthook = lambda args: _unhandled(
+        args.exc_value, args.thread.name if args.thread else "a thread"
+    )
+    sys.unraisablehook = lambda args: _unhandled(args.exc_value, "a finalizer")
 
 
 def configure_logging(

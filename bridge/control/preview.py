@@ -122,7 +122,7 @@ def _shown(value: bytes) -> Mapping[str, Any]:
 
 def _whole(event: Mapping[str, Any], step: Step) -> dict[str, Any]:
     letter = step.dead_letter
-    cause = letter and {"error": letter.error, "reason": letter.reason}
+    cause = letter and {"error": letter.error, "reason": letter.whole}
     return {"event": event, "rows": list(step.rows), "dropped": step.dropped, "dead_letter": cause}
 
 
@@ -137,7 +137,7 @@ def _lines(number: int, event: Mapping[str, Any], step: Step) -> Iterator[str]:
     if step.dropped is not None:
         yield f"   no row: {step.dropped}"
     if step.dead_letter is not None:
-        yield f"   dead letter: {step.dead_letter.error}: {step.dead_letter.reason}"
+        yield f"   dead letter: {step.dead_letter.error}: {step.dead_letter.whole}"
 
 
 def _headline(event: Mapping[str, Any]) -> str:

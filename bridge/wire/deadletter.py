@@ -20,8 +20,9 @@ class DeadLetter:
     """Cause and coordinates of one message that was set aside.
 
     `stage` is connector, processor or sink; `owner` the transform or dataset; topic, partition and
-    offset are those of the original message; `reason` one line without item contents that can be
-    avoided; `traceback` may be empty.
+    offset are those of the original message; `reason` one line without item contents, for logs,
+    lists and pages. `said` is what an error that nobody foresaw said, which may quote the item, as
+    `traceback` may; both may be empty and belong to this letter alone.
     """
 
     stage: str
@@ -32,6 +33,12 @@ class DeadLetter:
     error: str
     reason: str
     traceback: str = ""
+    said: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Reason and what was said, for those who have the item before them anyway."""
+        return f"{self.said} ({self.reason})" if self.said else self.reason
 
     def headers(self, original: Sequence[tuple[str, bytes | str | None]] | None) -> Headers:
         """The original's headers plus ours."""
@@ -51,6 +58,8 @@ class DeadLetter:
             "dlq.reason": self.reason[:_TEXT_MAX],
             "dlq.traceback": self.traceback[-_TEXT_MAX:],
         }
+        if self.said:
+            ours["dlq.said"] = self.said[:_TEXT_MAX]
         return [*kept, *((name, text.encode()) for name, text in ours.items())]
 
     @classmethod
@@ -69,4 +78,5 @@ class DeadLetter:
             error=text("error"),
             reason=text("reason"),
             traceback=text("traceback"),
+            said=text("said"),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -99,3 +101,41 @@ def test_chatty_libraries_are_quiet(root: logging.Logger) -> None:
     logging.getLogger("botocore").info("found credentials")
 
     assert stream.getvalue() == ""
+
+
+UNHANDLED = """
+import sys, threading
+from bridge.control.logs import configure_logging, log_unhandled
+from bridge.wire.errors import TailraceError
+configure_logging(stage="sink", style={style!r})
+log_unhandled()
+
+def fail(error):
+    try:
+        raise KeyError("canary-inner")
+    except KeyError as cause:
+        raise error from cause
+
+thread = threading.Thread(target=fail, args=(ValueError("canary-outer"),), name="worker")
+thread.start()
+thread.join()
+fail(TailraceError("said by us"))
+"""
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_nobody_catches_is_logged_without_what_it_said(style: str) -> None:
+    code = UNHANDLED.format(style=style)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert "canary" not in done.stderr.replace(code, "")
+    first, second = done.stderr.splitlines()
+    assert "unhandled error" in first
+    assert "worker" in first
+    assert "KeyError" in first
+    assert "ValueError" in first
+    assert "in fail" in first, "the frames are there"
+    assert "TailraceError: said by us" in second

@@ -54,7 +54,7 @@ def logged_meanwhile(cause):
             BrokerUnreachableError,
             "TAILRACE_BROKERS",
         ),
-        (assignment_error(RuntimeError("odd")), TailraceError, "RuntimeError: odd"),
+        (assignment_error(RuntimeError("odd")), TailraceError, "unexpected RuntimeError"),
     ],
 )
 def test_what_ends_a_processor_is_one_line(raised, expected, fragment):

@@ -151,6 +151,11 @@ def test_numbers_that_do_not_fit_and_too_many_columns_are_set_aside():
         row(flow, {"n": {"N": "1E-100"}})
     with pytest.raises(UnfitValueError, match="more than 1,000 columns"):
         row(flow, {f"a{number}": {"S": ""} for number in range(COLUMNS_MAX + 1)})
+    assert flow.schema.columns == (), "what is set aside leaves no columns"
+    row(flow, {f"b{number}": {"S": ""} for number in range(COLUMNS_MAX - 1)})  # and the key
+    assert len(flow.schema.columns) == COLUMNS_MAX
+    with pytest.raises(UnfitValueError, match="more than 1,000 columns"):
+        row(flow, {"b0": {"S": ""}, "one more": {"S": ""}})
     assert len(flow.schema.columns) == COLUMNS_MAX
 
 

@@ -56,7 +56,7 @@ def test_a_failing_function_is_a_dead_letter_and_leaves_the_memory_as_it_was(cha
     with TransformDriver(COUNTED) as driver:
         driver.send(changes.insert(item("new")), changes.modify(item("poison")))
         (letter,) = driver.dead_letters()
-        assert "ValueError: poison" in letter.reason
+        assert "raised ValueError at" in letter.reason
         driver.send(changes.modify(item("paid")))
         assert only(driver) == ("paid", "new", 1)
 
