@@ -30,14 +30,20 @@ _ENDS_TIMEOUT_S = 5.0
 class Tail:
     """An `assign()` consumer over all partitions of the checkpoint topic.
 
+    Args:
+        quiet: for who only looks: what fails is raised, not muttered about too.
+
     Raises:
         BrokerUnreachableError: Kafka does not answer.
     """
 
-    def __init__(self, kafka: KafkaConfig, topic: str, partitions: int) -> None:
+    def __init__(
+        self, kafka: KafkaConfig, topic: str, partitions: int, *, quiet: bool = False
+    ) -> None:
         self._topic = topic
         group = f"{kafka.namespace}.connector-tail"  # never commits, never joins
-        settings = kafka.consumer(group=group, enable_partition_eof=True)
+        make = kafka.reader if quiet else kafka.consumer
+        settings = make(group=group, enable_partition_eof=True)
         settings["fetch.wait.max.ms"] = 100
         self._consumer = Consumer(settings)
         self._kafka = kafka

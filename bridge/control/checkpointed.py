@@ -52,7 +52,7 @@ class Checkpoints:
         if not partitions:
             return self._view
         if self._tail is None:
-            self._tail = Tail(self._kafka, self._topic, partitions)
+            self._tail = Tail(self._kafka, self._topic, partitions, quiet=True)
         tail, everyone = self._tail, range(partitions)
         bounds = self._logs.bounds([(self._topic, p) for p in everyone]).values()
         ends = dict(zip(everyone, (log.end for log in bounds), strict=True))

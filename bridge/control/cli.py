@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.control import dlq, night, operate, optimize, schema_log
+from bridge.control import dlq, night, operate, optimize, schema_log, verify_cli
 from bridge.control.command import command_settings
 from bridge.control.doctor import command as doctor
 from bridge.control.offsets import cli as offsets
@@ -38,6 +38,7 @@ app.add_typer(offsets.app, name="offsets")
 app.add_typer(project.app)
 app.add_typer(operate.app)
 app.add_typer(night.app)
+app.add_typer(verify_cli.app)
 app.add_typer(doctor.app)
 app.add_typer(optimize.app)
 app.add_typer(page.app)
@@ -156,26 +157,6 @@ def run_cases_of(
 
     command_settings("test")
     _done(run_cases(files, as_json=as_json))
-
-
-@app.command(epilog="Example: tailrace verify orders.py --json")
-def verify(
-    file: File,
-    as_json: AsJson = False,
-    timeout_s: Annotated[
-        float,
-        typer.Option("--timeout", min=0, help="Seconds to wait for what is still moving."),
-    ] = 60.0,
-    rcu: Annotated[
-        float | None,
-        typer.Option("--rcu", min=0.5, help="Read capacity units a second it may consume."),
-    ] = None,
-) -> None:
-    """Compare every item of the source with every row of the table, also while both move."""
-    from bridge.control.verify import run_verify
-
-    settings = command_settings("verify")
-    _done(run_verify(settings, file, as_json=as_json, timeout_s=timeout_s, rcu=rcu))
 
 
 @app.command(epilog='Example: tailrace query "select status, count(*) from orders group by 1"')

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 _BATCH = 5_000
+_INSERT_SOURCE = "INSERT OR REPLACE INTO source VALUES (?, ?, ?)"
 
 Difference = Literal["missing", "extra", "different"]
 
@@ -54,16 +55,29 @@ class Candidate:
 
 
 class Comparison:
-    """A scratch database for one comparison; a context manager that removes it."""
+    """A scratch database for one comparison; a context manager that removes it.
 
-    def __init__(self) -> None:
+    Args:
+        kept: a file that stays when the comparison is interrupted; the next one of that name has
+            its expected rows and goes on from its `mark`.
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tailrace-verify-")
-        self._database = sqlite3.connect(Path(self._folder.name) / "rows.db", isolation_level=None)
+        self._kept = kept
+        file = kept or Path(self._folder.name) / "rows.db"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(file, isolation_level=None)
+        # What is kept has to outlive the process at any moment; the other dies with it.
+        journal = "WAL" if kept else "OFF"
         self._database.executescript(
-            """
-            PRAGMA journal_mode = OFF;
+            f"""
+            PRAGMA journal_mode = {journal};
             PRAGMA synchronous = OFF;
-            CREATE TABLE source (row_key TEXT PRIMARY KEY, item_key TEXT, value BLOB) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS
+                source (row_key TEXT PRIMARY KEY, item_key TEXT, value BLOB) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS mark (number INTEGER PRIMARY KEY, place TEXT);
+            DROP TABLE IF EXISTS found;
             CREATE TABLE found (row_key TEXT, version TEXT, value BLOB);
             """
         )
@@ -78,13 +92,35 @@ class Comparison:
         traceback: TracebackType | None,
     ) -> None:
         self._database.close()
+        if self._kept is not None and kind is None:
+            forget(self._kept)
         with contextlib.suppress(OSError):
             self._folder.cleanup()
+
+    @property
+    def mark(self) -> str | None:
+        """Where a run that was interrupted had come to, as `add_step` was told."""
+        found = self._database.execute("SELECT place FROM mark").fetchone()
+        return None if found is None else str(found[0])
+
+    def add_step(self, rows: Iterable[SourceRow], mark: str) -> None:
+        """Add expected rows, and remember with them how far the source was read."""
+        values = [(row.row_key, row.item_key, row.value) for row in rows]
+        self._database.execute("BEGIN")
+        self._database.executemany(_INSERT_SOURCE, values)
+        self._database.execute("INSERT OR REPLACE INTO mark VALUES (0, ?)", (mark,))
+        self._database.execute("COMMIT")
+
+    @property
+    def expected(self) -> int:
+        """How many expected rows there are."""
+        (count,) = self._database.execute("SELECT count(*) FROM source").fetchone()
+        return int(count)
 
     def add_source(self, rows: Iterable[SourceRow]) -> int:
         """Add expected rows; how many."""
         return self._add(
-            "INSERT OR REPLACE INTO source VALUES (?, ?, ?)",
+            _INSERT_SOURCE,
             ((row.row_key, row.item_key, row.value) for row in rows),
         )
 
@@ -128,6 +164,12 @@ class Comparison:
         )
         for row_key, table, version in extra:
             yield Candidate(row_key, None, "extra", None, table, version)
+
+
+def forget(kept: Path) -> None:
+    """Remove what an interrupted comparison kept."""
+    for suffix in ("", "-wal", "-shm"):
+        kept.with_name(kept.name + suffix).unlink(missing_ok=True)
 
 
 def _batched(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:

@@ -37,7 +37,7 @@ from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
     from bridge.control.settings import Settings
-    from bridge.control.verify import Verdict
+    from bridge.control.verdict import Verdict
 
 EXISTING_ITEMS = 2_000
 _TICK_S = 0.1
@@ -262,11 +262,11 @@ class Demo:
         self.event("it did not come to rest in time; verifying all the same", "bad")
 
     def _verify(self) -> Verdict:
-        from bridge.control.verify import verify_plan
+        from bridge.control.verify import Manner, verify_plan
 
         self._screen.phase = Phase.VERIFYING
         self.event("comparing every DynamoDB item with every Delta row")
-        (verdict,) = verify_plan(self._plan, self._settings, timeout_s=_VERIFY_TIMEOUT_S)
+        (verdict,) = verify_plan(self._plan, self._settings, Manner(_VERIFY_TIMEOUT_S))
         return verdict
 
     def _until(self, found: Parts, supervisor: Supervisor, ready: Any, stage: str) -> None:

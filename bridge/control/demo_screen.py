@@ -15,7 +15,7 @@ from bridge.control.show import Clock
 from bridge.control.view import SHOWN_CHANGES
 
 if TYPE_CHECKING:
-    from bridge.control.verify import Verdict
+    from bridge.control.verdict import Verdict
     from bridge.control.workload import Writer
 
 

@@ -7,7 +7,9 @@ the processor runs, says which rows an item makes.
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,6 +29,8 @@ _ATTEMPTS = 8
 _GET_KEYS_MAX = 100  # BatchGetItem takes no more
 # Above this many keys a scan is cheaper, and kinder, than single reads.
 SINGLE_READS_MAX = 2_000
+# Of a sample: items in a part of the table, and into how many parts it is divided.
+_PART_ITEMS, _PARTS_MIN, _PARTS_MAX = 50, 16, 10_000
 
 Item = dict[str, Any]
 
@@ -60,6 +64,7 @@ class SourceTable:
         self._name = table or source.table_name
         self._client = dynamodb_client(source.region)
         self._gone = False
+        self.items_about = 0
         schema: list[dict[str, str]] = []
         try:
             with asking(self._name):
@@ -69,25 +74,50 @@ class SourceTable:
             if not may_be_gone:
                 raise
             self._gone = True
+        else:
+            # AWS counts every six hours or so.
+            self.items_about = int(described.get("ItemCount") or 0)
         self.key_names: tuple[str, ...] = tuple(part["AttributeName"] for part in schema)
 
     def scan(self) -> Iterator[Item]:
         """Every item, in DynamoDB JSON."""
-        if self._gone:
-            return
-        start: dict[str, Any] = {}
-        while True:
+        for items, _ in self.pages(None):
+            yield from items
+
+    def pages(self, after: Item | None, **segment: int) -> Iterator[tuple[list[Item], Item | None]]:
+        """Every page of items behind a key (None: from the start), and the key it ends at; the last
+        page ends at None. Items and keys are DynamoDB JSON. `segment`: see Scan's parameters."""
+        while not self._gone:
+            start = {} if after is None else {"ExclusiveStartKey": as_client(after)}
             self._budget.wait()
             with asking(self._name):
                 page = self._client.scan(
-                    TableName=self._name, ConsistentRead=True, **start, **self._budget.arguments
+                    TableName=self._name,
+                    ConsistentRead=True,
+                    **start,
+                    **segment,
+                    **self._budget.arguments,
                 )
             self._budget.pay(page)
-            for item in page["Items"]:
-                yield as_json(item)
-            if not page.get("LastEvaluatedKey"):
+            last = page.get("LastEvaluatedKey")
+            after = as_json(last) if last else None
+            yield [as_json(item) for item in page["Items"]], after
+            if after is None:
                 return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def some(self, count: int, choice: random.Random) -> list[Item]:
+        """So many items from all over the table, or all where it has fewer.
+
+        Parts of the hash keys' range are read in random order, each about a page of few items.
+        """
+        parts = min(max(self.items_about // _PART_ITEMS, _PARTS_MIN), _PARTS_MAX)
+        found: list[Item] = []
+        for number in choice.sample(range(parts), parts):
+            for items, _ in self.pages(None, Segment=number, TotalSegments=parts):
+                found += items
+                if len(found) >= count:
+                    return found[:count]
+        return found
 
     def get(self, keys: Iterable[str]) -> Iterator[Item]:
         """The items of these canonical keys that exist."""
@@ -111,6 +141,15 @@ class SourceTable:
         return canonical_key({name: item[name] for name in self.key_names}).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the source was read: which table is next, behind which key, and items so far."""
+
+    part: int = 0
+    after: Item | None = None
+    items: int = 0
+
+
 class ExpectedRows:
     """The rows a feed's items should be, of all its tables."""
 
@@ -119,14 +158,34 @@ class ExpectedRows:
         self.columns = ComparedColumns(feed)
         self.items = 0
 
-    def all(self) -> Iterator[SourceRow]:
-        """Of every item; `items` counts them."""
+    @property
+    def items_about(self) -> int:
+        """How many items there are, as AWS last counted them."""
+        return sum(table.items_about for _, table in self._parts)
+
+    def steps(self, begin: Mark | None = None) -> Iterator[tuple[list[SourceRow], Mark]]:
+        """The rows of every item, page by page, with where the next page begins; from `begin` on.
+
+        `items` counts the items, those before `begin` too.
+        """
+        begin = begin or Mark()
+        self.items = begin.items
+        for number, (flow, table) in enumerate(self._parts[begin.part :], begin.part):
+            if flow.keyed is not None:
+                yield list(self._keyed(flow, table)), Mark(number + 1, None, self.items)
+                continue
+            after = begin.after if number == begin.part else None
+            for items, last in table.pages(after):
+                self.items += len(items)
+                rows = [row for item in items for row in self._of(flow, table, item)]
+                here = number if last is not None else number + 1
+                yield rows, Mark(here, last, self.items)
+
+    def sample(self, count: int, choice: random.Random) -> Iterator[SourceRow]:
+        """The rows of so many items, an equal share of each table's."""
         self.items = 0
         for flow, table in self._parts:
-            if flow.keyed is not None:
-                yield from self._keyed(flow, table)
-                continue
-            for item in table.scan():
+            for item in table.some(-(-count // len(self._parts)), choice):
                 self.items += 1
                 yield from self._of(flow, table, item)
 

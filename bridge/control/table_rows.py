@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -48,6 +49,23 @@ class TableRows:
         present = columns.present(view.schema)
         for key, row in view.rows(_names(present), self._live):
             yield TableRow(key, row["_version"], columns.spell_found(present, row))
+
+    def some(self, count: int, choice: random.Random) -> set[str]:
+        """Keys of so many rows, each as likely as any other; all where there are fewer.
+
+        Raises:
+            TailraceError: the lake does not answer.
+        """
+        view = self._lake.view(self._dataset)
+        kept: list[str] = []
+        # A reservoir: the n-th row takes a place in it with a chance of count / n.
+        for seen, (key, _) in enumerate(view.rows(["_version"], self._live) if view else ()):
+            place = seen if seen < count else choice.randrange(seen + 1)
+            if seen < count:
+                kept.append(key)
+            elif place < count:
+                kept[place] = key
+        return set(kept)
 
     def count(self) -> int:
         """How many rows there are now.

@@ -7,25 +7,30 @@ describe the latest change rather than the item have no expected value and are l
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
-from bridge.control.comparison import Candidate, Comparison
+from bridge.control.bar import Bar
+from bridge.control.comparison import Comparison, forget
 from bridge.control.dead_letters import dead_lettered, newest_dead_letters
 from bridge.control.found import resolved_now
 from bridge.control.passing import Passing
 from bridge.control.plan import Feed, Plan, load_plan
 from bridge.control.read_budget import ReadBudget
 from bridge.control.recheck import Suspect, look_again, suspects
-from bridge.control.source_items import SINGLE_READS_MAX, ExpectedRows, SourceTable
+from bridge.control.source_items import SINGLE_READS_MAX, ExpectedRows, Mark, SourceTable
 from bridge.control.table_rows import TableRows
+from bridge.control.verdict import Verdict, example, summed
+from bridge.wire.errors import ConfigurationError
 from bridge.wire.generations import read_generations
 from bridge.wire.kafka import KafkaConfig
 
@@ -37,118 +42,48 @@ SUSPECTS_MAX = 50_000
 EXAMPLES = 5
 # What the connector may need to fetch and commit what the source already shows.
 SETTLE_S = 3.0
+# What was read a day ago says little, and most of it would have to be looked at again.
+KEPT_MAX_S = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The outcome for one dataset; `clean` when the table is right.
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a comparison is made.
 
-    `in_flight` keys changed at every look; `stalled` says who did not pass in time; `rebuilding` is
-    the generation that is being built beside the table. Of a dataset that is a snapshot,
-    `since_snapshot` are the keys that differ from the source of now: nothing tells whether they
-    changed later.
+    Args:
+        timeout_s: how long moving keys are looked at again.
+        rcu: read capacity units a second that DynamoDB is asked for; None without limit.
+        sample: so many items and rows instead of all.
+        kept: where an interrupted run is kept, to go on from there; None: nowhere.
+        values: whether both sides of the first differences are shown.
     """
 
-    table: str
-    dataset: str
-    source_items: int
-    expected_rows: int
-    delta_rows: int
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    in_flight: int = 0
-    dead_lettered: int = 0
-    stalled: str | None = None
-    loading: bool = False
-    rebuilding: int | None = None
-    left_out: tuple[str, ...] = ()
-    examples: tuple[str, ...] = ()
-    unchecked: str | None = None
-    snapshot_only: bool = False
-    since_snapshot: int = 0
-
-    @property
-    def clean(self) -> bool:
-        """Nothing missing, extra or different, nothing set aside, nobody stuck.
-
-        A snapshot that differs from the source of now is not: among the later changes a wrong row
-        would not show.
-        """
-        wrong = self.missing + self.extra + self.different + self.dead_lettered
-        return not wrong + self.since_snapshot and self.stalled is None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures."""
-        figures = (
-            "source_items", "expected_rows", "delta_rows", "missing", "extra", "different",
-            "in_flight", "dead_lettered", "since_snapshot",
-        )  # fmt: skip
-        names = {"table": self.table, "dataset": self.dataset}
-        rest = {"stalled": self.stalled, "unchecked": self.unchecked}
-        return names | {name: getattr(self, name) for name in figures} | rest
-
-    def line(self) -> str:
-        """The outcome in one line."""
-        if self.unchecked is not None:
-            return f"not checked: {self.dataset}: {self.unchecked}"
-        rows = "" if self.expected_rows == self.source_items else f" = {self.expected_rows:,} rows"
-        sides = (
-            f"{self.table} {self.source_items:,} items{rows}, "
-            f"{self.dataset} {self.delta_rows:,} rows"
-        )
-        if self.snapshot_only and self.since_snapshot:
-            return (
-                f"NOT verified: a snapshot: {sides}: {self.since_snapshot:,} differ from the "
-                "source of now"
-            )
-        counts = f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
-        rest = "".join(
-            f", {count:,} {name}"
-            for count, name in (
-                (self.in_flight, "in flight"),
-                (self.dead_lettered, "dead-lettered"),
-            )
-            if count
-        )
-        return f"{'verified' if self.clean else 'NOT verified'}: {sides}: {counts}{rest}"
-
-    def details(self) -> list[str]:
-        """What the line leaves out."""
-        lines = [*self.examples]
-        if self.stalled:
-            lines.append(f"{self.stalled} within the time given")
-        if self.loading:
-            lines.append("a snapshot of the source is still on its way into the table")
-        if self.snapshot_only:
-            lines.append(
-                "the dataset is the source as it was when it was read; what changed later can't be "
-                "told from what is wrong. tailrace backfill reads it again, then verify tells"
-            )
-        if self.rebuilding:
-            lines.append(
-                f"rebuilding: generation {self.rebuilding} is being built and not shown yet"
-            )
-        if self.left_out:
-            columns = ", ".join(self.left_out)
-            lines.append(f"not compared: {columns} (they describe the latest change, not the item)")
-        return lines
+    timeout_s: float
+    rcu: float | None = None
+    sample: int | None = None
+    kept: Path | None = None
+    values: bool = False
 
 
-def run_verify(
-    settings: Settings, target: str, *, as_json: bool, timeout_s: float, rcu: float | None = None
-) -> bool:
+def run_verify(settings: Settings, target: str, manner: Manner, *, as_json: bool) -> bool:
     """Verify every dataset of a file and print the outcome; whether all are clean.
 
-    `rcu` bounds the read capacity units a second that DynamoDB is asked for.
-
     Raises:
+        ConfigurationError: an interrupted run can't be gone on with.
         TailraceError: a side can't be read.
     """
     from bridge.control.show import write_line
 
+    if manner.kept is not None and (manner.sample is not None or not settings.brokers):
+        raise ConfigurationError(
+            "an interrupted run can be gone on with where Kafka tells what moved since, and all "
+            "items are looked at",
+            where="verify --resume",
+            remedy="Set TAILRACE_BROKERS, and leave --sample out",
+        )
     plan = resolved_now(load_plan(target), settings)
-    verdicts = verify_plan(plan, settings, timeout_s=timeout_s, rcu=rcu)
+    with Bar(shown=False if as_json else None) as bar:
+        verdicts = verify_plan(plan, settings, manner, bar)
     clean = all(verdict.clean for verdict in verdicts)
     for verdict in verdicts if not as_json else ():
         write_line(verdict.line())
@@ -159,19 +94,8 @@ def run_verify(
     return clean
 
 
-def summed(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """All verdicts as one object: their sums, and each."""
-    each = [verdict.as_dict() | {"verified": verdict.clean} for verdict in verdicts]
-    sums = {
-        name: sum(one[name] for one in each)
-        for name, value in (each[0] if each else {}).items()
-        if isinstance(value, int) and not isinstance(value, bool)
-    }
-    return {"verified": all(v.clean for v in verdicts), **sums, "datasets": each}
-
-
 def verify_plan(
-    plan: Plan, settings: Settings, *, timeout_s: float, rcu: float | None = None
+    plan: Plan, settings: Settings, manner: Manner, bar: Bar | None = None
 ) -> list[Verdict]:
     """Verify every dataset of a plan, one after the other.
 
@@ -181,17 +105,29 @@ def verify_plan(
         TailraceError: a side can't be read.
     """
     kafka = settings.kafka_config() if settings.brokers else None
-    budget = ReadBudget(rcu)
     return [
         Verification(
             feed,
             TableRows(settings.lake_uri(), settings.storage_options(), feed),
             kafka,
-            timeout_s=timeout_s,
-            budget=budget,
+            manner,
+            budget=ReadBudget(manner.rcu),
+            bar=bar,
+            kept=_kept(settings, feed, manner.kept),
         ).run()
         for feed in plan.feeds
     ]
+
+
+def _kept(settings: Settings, feed: Feed, folder: Path | None) -> Path | None:
+    """The file of this comparison; one that is too old to go on with is removed."""
+    if folder is None:
+        return None
+    what = [settings.namespace, settings.lake, feed.dataset.id, *feed.tables, feed.flow.source]
+    file = folder / f"{hashlib.sha256(orjson.dumps(what)).hexdigest()[:24]}.db"
+    if file.exists() and time.time() - file.stat().st_mtime > KEPT_MAX_S:
+        forget(file)
+    return file
 
 
 class Verification:
@@ -201,9 +137,11 @@ class Verification:
         feed: source, transform and dataset.
         rows: the table's side.
         kafka: where what is on its way can be seen; None if nowhere.
-        timeout_s: how long moving keys are looked at again.
+        manner: how.
         settle_s: what the connector is given to fetch what the source already shows.
         budget: how fast the source may be read.
+        bar: shows how far it is.
+        kept: the file of a run that can be gone on with.
     """
 
     def __init__(
@@ -211,10 +149,12 @@ class Verification:
         feed: Feed,
         rows: TableRows,
         kafka: KafkaConfig | None,
+        manner: Manner,
         *,
-        timeout_s: float,
         settle_s: float = SETTLE_S,
         budget: ReadBudget | None = None,
+        bar: Bar | None = None,
+        kept: Path | None = None,
     ) -> None:
         self._feed = feed
         tables = [
@@ -224,7 +164,10 @@ class Verification:
         self._expected = ExpectedRows(feed, *tables)
         self._rows = rows
         self._kafka = kafka
-        self._deadline_s = time.monotonic() + timeout_s
+        self._manner = manner
+        self._bar = bar or Bar(shown=False)
+        self._kept = kept
+        self._choice = random.Random()  # noqa: S311 (a sample, no secret)
         self._settle_s = settle_s
         self._stalled: str | None = None
         self._looks = 0
@@ -235,9 +178,7 @@ class Verification:
         Raises:
             TailraceError: a side can't be read.
         """
-        unchecked = self._feed.flow.unchecked
-        if self._feed.dataset.mode == "log":
-            unchecked = "a log keeps every change, which the items there are now do not tell"
+        unchecked = self._unchecked()
         if unchecked is not None:
             return Verdict(
                 table=" + ".join(self._feed.tables),
@@ -247,16 +188,18 @@ class Verification:
                 delta_rows=self._rows.count(),
                 unchecked=unchecked,
             )
-        with Comparison() as comparison:
-            # The table first: what items are found to hold is named as it is there.
-            delta_rows = comparison.add_table(self._rows.all(self._expected.columns))
-            expected_rows = comparison.add_source(self._expected.all())
-            source_items = self._expected.items
+        with Comparison(self._kept) as comparison:
+            if self._manner.sample is not None:
+                delta_rows = self._draw(comparison, self._manner.sample)
+            else:
+                delta_rows = self._fill(comparison)
+            expected_rows, source_items = comparison.expected, self._expected.items
             differing = comparison.candidates()
             first = suspects(islice(differing, SUSPECTS_MAX))
             uncounted = Counter(candidate.kind for candidate in differing)
+        self._deadline_s = time.monotonic() + self._manner.timeout_s
         left = self._look_again(first) if self._kafka is not None and not uncounted else first
-        if self._looks:
+        if self._looks and self._manner.sample is None:
             delta_rows = self._rows.count()  # more may have arrived since the first look
         judged = {key: s for key, s in left.items() if s.strikes or not self._looks}
         aside = self._dead_lettered(judged)
@@ -281,10 +224,53 @@ class Verification:
             loading=self._rows.loading,
             rebuilding=self._rebuilding(),
             left_out=tuple(sorted(self._feed.flow.event_columns)),
-            examples=tuple(map(example, shown)),
+            examples=tuple(example(one, values=self._manner.values) for one in shown),
             snapshot_only=snapshot_only,
             since_snapshot=since_snapshot,
+            sampled=self._manner.sample,
         )
+
+    def _unchecked(self) -> str | None:
+        """Why it can't be verified, None where it can."""
+        if self._feed.dataset.mode == "log":
+            return "a log keeps every change, which the items there are now do not tell"
+        keyed = any(part.flow.keyed is not None for part in self._feed.parts)
+        if keyed and self._manner.sample is not None:
+            return "its rows come of many items, which a sample does not have"
+        return self._feed.flow.unchecked
+
+    def _fill(self, comparison: Comparison) -> int:
+        """Both sides whole; how many rows the table has.
+
+        The table first: what items are found to hold is named as it is there.
+        """
+        bar, dataset = self._bar, self._feed.dataset.id
+        bar.step(f"rows of {dataset}", self._rows.count())
+        found = comparison.add_table(bar.counting(self._rows.all(self._expected.columns)))
+        bar.step(f"items of {' + '.join(self._feed.tables)}, about", self._expected.items_about)
+        begun = comparison.mark
+        mark = Mark(**orjson.loads(begun)) if begun is not None else None
+        for rows, mark in self._expected.steps(mark):  # noqa: B020 (from there on)
+            comparison.add_step(rows, orjson.dumps(asdict(mark)).decode())
+            bar.reach(mark.items)
+        return found
+
+    def _draw(self, comparison: Comparison, count: int) -> int:
+        """Items drawn with their rows, and rows drawn with their items; how many rows were found.
+
+        Of a transform with state a row does not tell its item, so there only items are drawn.
+        """
+        self._bar.step(f"{count:,} items, and as many rows", None)
+        columns = self._expected.columns
+        expected = {row.row_key: row for row in self._expected.sample(count, self._choice)}
+        rows = self._rows.again(columns, set(expected))
+        if not self._feed.flow.stateful:
+            drawn = self._rows.some(count, self._choice) - expected.keys()
+            rows |= self._rows.again(columns, drawn)
+            expected |= self._expected.again(drawn, drawn, scan=False)
+        found = comparison.add_table(row for copies in rows.values() for row in copies)
+        comparison.add_source(expected.values())
+        return found
 
     def _look_again(self, left: dict[str, Suspect]) -> dict[str, Suspect]:
         passing = self._passing()
@@ -334,13 +320,3 @@ class Verification:
             return set()
         newest = newest_dead_letters(self._kafka, self._feed.flow.transform)
         return dead_lettered((suspect.candidate for suspect in judged.values()), newest)
-
-
-def example(candidate: Candidate) -> str:
-    """A difference in one line: its key, and the columns that differ. Never their values."""
-    if candidate.source is None or candidate.table is None:
-        return f"{candidate.kind}: {candidate.row_key}"
-    source, table = orjson.loads(candidate.source), orjson.loads(candidate.table)
-    names = {*source, *table}
-    columns = sorted(name for name in names if source.get(name) != table.get(name))
-    return f"{candidate.kind}: {candidate.row_key} in {', '.join(columns)}"

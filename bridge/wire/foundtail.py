@@ -64,7 +64,7 @@ class FoundTail:
     def _begin(self) -> Consumer:
         self.found, self.complete = {}, False
         group = f"{self._kafka.namespace}.found-tail"  # never commits, never joins
-        consumer = Consumer(self._kafka.consumer(group=group, enable_partition_eof=True))
+        consumer = Consumer(self._kafka.reader(group=group, enable_partition_eof=True))
         consumer.assign([TopicPartition(self._topic, NAMESPACE_PARTITION, OFFSET_BEGINNING)])
         return consumer
 

@@ -237,6 +237,6 @@ class GenerationsFollower:
         found = list(read_to_end(self._kafka, self._topic, [0]))
         self._known = self._reading.take(found)
         start = (found[-1].offset() or 0) + 1 if found else 0
-        settings = self._kafka.consumer(group=f"{self._kafka.namespace}.reader")
+        settings = self._kafka.reader()
         self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
         self._consumer.assign([TopicPartition(self._topic, 0, start)])

@@ -153,7 +153,7 @@ class PausesFollower:
         self._known = {}
         _take(self._known, found)
         start = (found[-1].offset() or 0) + 1 if found else 0
-        settings = self._kafka.consumer(group=f"{self._kafka.namespace}.reader")
+        settings = self._kafka.reader()
         self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
         self._consumer.assign([TopicPartition(self._topic, 0, start)])
 

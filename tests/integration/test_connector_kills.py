@@ -51,7 +51,10 @@ def test_a_connector_killed_again_and_again_loses_and_doubles_nothing(
                 process.kill()
                 kills += 1
         process.start()
-        topic = lab.await_history(kafka, world.history, TABLE, timeout_s=60)
+        try:
+            topic = lab.await_history(kafka, world.history, TABLE, timeout_s=60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{process.log_tail(60)}") from None
         topic = lab.await_changes(kafka, TABLE, lambda found: len(found.seals) >= 4)
     finally:
         process.kill()

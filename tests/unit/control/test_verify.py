@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from bridge.control import verify
 from bridge.control.compared import ComparedColumns
 from bridge.control.comparison import TableRow
 from bridge.control.plan import Feed, load_plan
-from bridge.control.verify import Verdict, Verification, summed
+from bridge.control.verdict import Verdict, summed
+from bridge.control.verify import Manner, Verification
 from bridge.wire.attributes import canonical_key
 from bridge.wire.generations import Generations
 from bridge.wire.kafka import KafkaConfig
@@ -43,6 +45,7 @@ class World:
         self.stalls: str | None = None
         self.looks = 0
         self.loading = False
+        self.read, self.cut_at, self.drawn = 0, 0, 0
 
     def put(self, *items: Item) -> None:
         self.items.update({key(item): item for item in items})
@@ -58,8 +61,29 @@ class World:
     # The source's side.
     key_names = ("orderId",)
 
+    items_about = 0
+
     def scan(self) -> Iterator[Item]:
         yield from list(self.items.values())
+
+    def pages(self, after: Item | None) -> Iterator[tuple[list[Item], Item | None]]:
+        """Ten items each; `cut_at` pages later the reader is killed."""
+        names = sorted(self.items)
+        begin = names.index(key(after)) + 1 if after else 0
+        for start in range(begin, max(len(names), 1), 10):
+            self.read += 1
+            if self.read == self.cut_at:
+                raise KeyboardInterrupt
+            page = [self.items[name] for name in names[start : start + 10]]
+            last = page[-1] if start + 10 < len(names) else None
+            yield page, last and {"orderId": last["orderId"]}
+
+    def some(self, count: int, choice: random.Random) -> Any:
+        """Of the source items, of the table keys, as each side is asked."""
+        self.drawn += 1
+        if self.drawn % 2:
+            return choice.sample(list(self.items.values()), min(count, len(self.items)))
+        return set(choice.sample(list(self.rows), min(count, len(self.rows))))
 
     def get(self, keys: Iterable[str]) -> Iterator[Item]:
         yield from [self.items[k] for k in keys if k in self.items]
@@ -106,10 +130,16 @@ def feed(name: str = "orders") -> Feed:
 
 
 def verdict(
-    world: World, of: Feed, kafka: KafkaConfig | None = KAFKA, timeout_s: float = 30
+    world: World,
+    of: Feed,
+    kafka: KafkaConfig | None = KAFKA,
+    timeout_s: float = 30,
+    kept: Path | None = None,
+    **options: Any,
 ) -> Verdict:
     rows: Any = world
-    return Verification(of, rows, kafka, timeout_s=timeout_s, settle_s=0).run()
+    manner = Manner(timeout_s, **options)
+    return Verification(of, rows, kafka, manner, settle_s=0, kept=kept).run()
 
 
 def test_equal_sides_are_verified(world: World) -> None:
