@@ -34,6 +34,7 @@ def endpoint() -> Iterator[tuple[World, str]]:
         yield world, server.endpoint
 
 
+@pytest.mark.needs("read_back")
 def test_a_connector_killed_again_and_again_loses_and_doubles_nothing(
     endpoint: tuple[World, str], kafka: KafkaConfig, tmp_path: Path
 ) -> None:

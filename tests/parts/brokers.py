@@ -26,9 +26,13 @@ DURABLE: Final = "durable"
 TXN_TIMEOUT: Final = "txn_timeout"
 # A group member that died silently is removed at session.timeout.ms.
 EXPIRY: Final = "expiry"
+# Who reads committed records only gets all of them, also behind an aborted transaction of the same
+# producer. (The embedded broker names that one again to who has passed it, and the client then
+# leaves out what was committed next. Our stages read uncommitted records there.)
+READ_BACK: Final = "read_back"
 # The broker is ours: it can be stopped, killed, restarted and wiped.
 RESTART: Final = "restart"
-CAPABILITIES: Final = frozenset({DURABLE, TXN_TIMEOUT, EXPIRY, RESTART})
+CAPABILITIES: Final = frozenset({DURABLE, TXN_TIMEOUT, EXPIRY, READ_BACK, RESTART})
 
 # Seconds on a free machine; a test machine may be anything but.
 START_TIMEOUT_S = 120.0
