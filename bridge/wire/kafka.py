@@ -41,6 +41,8 @@ SETTLING = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
+        # The admin client's own word for a partition that has no leader yet.
+        KafkaError._NOENT,  # noqa: SLF001 (librdkafka's own codes begin with an underscore)
     }
 )
 SETTLE_TIMEOUT_S = 5.0

@@ -74,6 +74,7 @@ def test_consumer_asks_again_while_a_new_topic_has_no_leader() -> None:
         failing(KafkaError.NOT_LEADER_FOR_PARTITION),
         failing(KafkaError.UNKNOWN_TOPIC_OR_PART),
         failing(KafkaError.FENCED_LEADER_EPOCH),
+        failing(KafkaError._NOENT),
         (3, 9),
     )
     assert log_bounds(consumer, "t", 0) == LogBounds(3, 9)
