@@ -19,7 +19,7 @@ from tests.parts.waiting import wait_until
 from tests.product.oracle import read_topic
 from tests.product.pipeline import ROOT, STAGES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 SECRETS = {
     "TAILRACE_KAFKA__SASL_PASSWORD": "canary-sasl-7f3a",
