@@ -11,6 +11,10 @@ import orjson
 from bridge.control.comparison import Candidate
 
 _VALUE_MAX = 200
+_FIGURES = (
+    "source_items", "expected_rows", "delta_rows", "missing", "extra", "different",
+    "in_flight", "dead_lettered", "since_snapshot",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +59,11 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures."""
-        figures = (
-            "source_items", "expected_rows", "delta_rows", "missing", "extra", "different",
-            "in_flight", "dead_lettered", "since_snapshot",
-        )  # fmt: skip
         names = {"table": self.table, "dataset": self.dataset}
         rest: dict[str, Any] = {"stalled": self.stalled, "unchecked": self.unchecked}
         rest |= {"examples": list(self.examples)} if self.examples else {}
         rest |= {"sample": self.sampled} if self.sampled is not None else {}
-        return names | {name: getattr(self, name) for name in figures} | rest
+        return names | {name: getattr(self, name) for name in _FIGURES} | rest
 
     def line(self) -> str:
         """The outcome in one line."""
@@ -118,11 +118,7 @@ class Verdict:
 def summed(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """All verdicts as one object: their sums, and each."""
     each = [verdict.as_dict() | {"verified": verdict.clean} for verdict in verdicts]
-    sums = {
-        name: sum(one[name] for one in each)
-        for name, value in (each[0] if each else {}).items()
-        if isinstance(value, int) and not isinstance(value, bool)
-    }
+    sums = {name: sum(one[name] for one in each) for name in _FIGURES} if each else {}
     return {"verified": all(v.clean for v in verdicts), **sums, "datasets": each}
 
 

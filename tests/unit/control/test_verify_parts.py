@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.control.source_items import ExpectedRows, Mark
+from bridge.control.verdict import Verdict, summed
 from tests.unit.control.test_verify import World, feed, key, order, verdict, world
 
 __all__ = ["world"]  # a fixture
@@ -56,6 +57,20 @@ def test_a_sample_looks_at_items_and_at_rows(world: World) -> None:
     world.items = {name: item for name, item in world.items.items() if name == key(order(0))}
     found = verdict(world, of, sample=10)
     assert found.extra >= 9, "rows whose items are gone are drawn too"
+
+
+def test_a_sample_is_summed_beside_a_dataset_that_can_not_be_checked(world: World) -> None:
+    world.put(*(order(n) for n in range(20)))
+    world.arrive(feed())
+    unchecked = Verdict(
+        table="t", dataset="d", source_items=0, expected_rows=0, delta_rows=7, unchecked="a log"
+    )
+    found = summed([verdict(world, feed(), sample=5), unchecked])
+    assert (found["source_items"], [one.get("sample") for one in found["datasets"]]) == (
+        5,
+        [5, None],
+    )
+    assert "sample" not in found
 
 
 def test_a_sample_of_everything_finds_what_a_whole_run_does(world: World) -> None:
