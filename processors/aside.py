@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import deque
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -18,7 +17,7 @@ import orjson
 
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers
-from bridge.wire.errors import TailraceError
+from bridge.wire.errors import TailraceError, raised_at
 from processors import metrics
 
 logger = logging.getLogger(__name__)
@@ -136,9 +135,7 @@ def told(error: Exception) -> tuple[str, str]:
         return text, _line(cause) if foreign else ""
     if isinstance(error, (orjson.JSONDecodeError, msgspec.DecodeError)):
         return text, ""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
-    return f"raised at {where}; `tailrace dlq show` has what it said", text
+    return f"raised at {raised_at(error)}; `tailrace dlq show` has what it said", text
 
 
 def _line(error: BaseException | None) -> str:

@@ -12,17 +12,15 @@ import inspect
 import json
 import math
 import textwrap
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bridge.wire.attributes import plain_value
-from bridge.wire.errors import ConfigurationError, TailraceError
+from bridge.wire.errors import ConfigurationError, TailraceError, raised_at
 from processors.language import column_types, moments, nodes, problems, runtime
 from processors.language.runtime import UnfitValueError
 from processors.naming import kept_stem
@@ -78,10 +76,10 @@ class Mapper:
         except MemoryError:
             raise
         except Exception as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}"
-            raise MapError(  # what it said may quote the row, so only its cause holds that
-                f"the function raised {type(error).__name__} at {place}", where=f"map({self._name})"
+            # What it said may quote the row, so only its cause holds that.
+            raise MapError(
+                f"the function raised {type(error).__name__} at {raised_at(error)}",
+                where=f"map({self._name})",
             ) from error
         return None if returned is None else self._checked(returned)
 

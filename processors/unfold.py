@@ -83,16 +83,16 @@ class Discovery:
             self._refresh()
         return name
 
-    def give_back(self, names: Iterable[str]) -> None:
-        """Forget columns that nothing was written to yet."""
-        for name in names:
-            del self._taken[name.lower()], self._found[name]
-        self._refresh()
-
     @property
     def found(self) -> int:
         """How many columns were found."""
         return len(self._found)
+
+    def back_to(self, found: int) -> None:
+        """Forget the columns that were found last, down to so many: nothing was written to them."""
+        for name in list(self._found)[found:]:
+            del self._taken[name.lower()], self._found[name]
+        self._refresh()
 
     def _add(self, column: Column) -> None:
         self._taken[column.name.lower()] = Taken(column.name, column.tag, column.type)
@@ -122,8 +122,6 @@ class Unfolder:
         self._targets = frozenset(self._renamed.values())
         self._discovery = discovery
         self._cells: dict[tuple[str, str], tuple[str, Reader] | None] = {}
-        # Columns the item in hand is the first to have.
-        self._fresh: set[str] = set()
 
     def __call__(self, row: Row, image: Mapping[str, Any] | None) -> Row:
         """The row with the attributes; `row` itself is changed.
@@ -132,7 +130,7 @@ class Unfolder:
             UnfitValueError: a value its column can't hold, a name no column can have.
         """
         cells = self._cells
-        begun = len(cells)
+        known, found = len(cells), self._discovery.found
         try:
             for attribute, typed in (image or {}).items():
                 for tag, value in typed.items():
@@ -144,20 +142,12 @@ class Unfolder:
                         name, read = cell
                         row[name] = read(value, attribute)
         except UnfitValueError:
-            self._undo(begun)
+            # An item that is set aside leaves no columns: a single one could take all there may be.
+            for place in list(cells)[known:]:
+                del cells[place]
+            self._discovery.back_to(found)
             raise
-        if self._fresh:
-            self._fresh.clear()
         return row
-
-    def _undo(self, begun: int) -> None:
-        """An item that is set aside leaves no columns: a single one could take all there may be."""
-        added = list(self._cells)[begun:]
-        cells = [self._cells.pop(place) for place in added]
-        self._discovery.give_back(
-            {name for cell in cells if cell is not None and (name := cell[0]) in self._fresh}
-        )
-        self._fresh.clear()
 
     def _cell(self, attribute: str, tag: str) -> tuple[str, Reader] | None:
         if tag == "NULL":
@@ -166,10 +156,4 @@ class Unfolder:
         if reader is None:
             raise UnfitValueError(f"an attribute of unknown type {tag[:20]!r}", where=attribute)
         stem = kept_stem(attribute, tag, self._left_out, self._renamed, self._targets)
-        if stem is None:
-            return None
-        known = self._discovery.found
-        name = self._discovery.column(stem, tag)
-        if self._discovery.found > known:
-            self._fresh.add(name)
-        return name, reader
+        return None if stem is None else (self._discovery.column(stem, tag), reader)

@@ -215,7 +215,7 @@ def sweep(
         TableError: the lake does not answer; what is left is removed another time.
     """
     with lake_errors(beside):
-        files = _files(beside, storage_options)
+        files = files_under(beside, storage_options)
         if files is None:
             return []
         gone = outdated(_folders(files, ""), current, building)
@@ -228,7 +228,8 @@ def sweep(
     return gone
 
 
-def _files(uri: str, storage_options: Mapping[str, str]) -> pafs.FileSystem | None:
+def files_under(uri: str, storage_options: Mapping[str, str]) -> pafs.FileSystem | None:
+    """What lies there, as files; None where there is no such folder."""
     if "://" in uri:
         return pafs.PyFileSystem(DeltaStorageHandler(uri, options=dict(storage_options)))
     folder = Path(uri)

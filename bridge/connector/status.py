@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bridge.connector import metrics
-from bridge.connector.checkpoints import Gap, Generation, Segment
+from bridge.connector.checkpoints import AddressedSegment, Gap, Generation, Segment
 from bridge.connector.shards import ShardState, shard_state, shard_views
 from bridge.connector.tasks import Feed
 from bridge.connector.view import CheckpointView
@@ -118,17 +118,11 @@ def _gap_status(gap: Gap) -> GapStatus:
 def snapshot_progress(
     generation: Generation, segments: Iterable[Segment], items_expected: int, now_s: float
 ) -> SnapshotProgress | None:
-    """Progress of the generation's scan, None where nothing is scanned.
-
-    A segment counts by its end, one under way by its items against its part of the expected ones:
-    so a figure that is hours old can't make the whole look done, nor stand still.
-    """
+    """Progress of the generation's scan, None where nothing is scanned."""
     if not generation.segments:
         return None
     found = list(segments)
-    each = items_expected / generation.segments
-    parts = [1.0 if s.done else min(_NEARLY, s.items / each) if each else 0.0 for s in found]
-    ratio = sum(parts) / generation.segments
+    ratio = scanned_ratio(found, generation.segments, items_expected)
     elapsed_s = max(0.0, now_s - generation.at_s)
     return SnapshotProgress(
         segments=generation.segments,
@@ -138,6 +132,19 @@ def snapshot_progress(
         ratio=ratio,
         eta_s=elapsed_s * (1 - ratio) / ratio if ratio else None,
     )
+
+
+def scanned_ratio(
+    found: Iterable[Segment | AddressedSegment], segments: int, items_expected: int
+) -> float:
+    """The part of a scan of so many segments (at least one) that is committed, 0 to 1.
+
+    A segment counts by its end, one under way by its items against its part of the expected ones:
+    so a figure that is hours old can't make the whole look done, nor stand still.
+    """
+    each = items_expected / segments
+    parts = [1.0 if s.done else min(_NEARLY, s.items / each) if each else 0.0 for s in found]
+    return sum(parts) / segments
 
 
 def show_table(status: TableStatus) -> None:

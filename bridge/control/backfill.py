@@ -14,6 +14,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer
@@ -65,8 +66,8 @@ def run_backfill(
         )
     named_by = {text: _consumer(text) for text in consumers}
     kafka = settings.kafka_config()
-    with Checkpoints(kafka) as checkpoints:
-        generation = _generation(kafka, checkpoints.now(), table)
+    with closing(Checkpoints(kafka)) as checkpoints:
+        generation = _generation(checkpoints.now(), table)
         topics = [(text, _topic(kafka, table, *who)) for text, who in named_by.items()]
         accepted = [GapAcceptance(who, topic, _log_ends(kafka, topic)) for who, topic in topics]
         scan = Scan(table, transform, uuid.uuid4().hex, generation.epoch)
@@ -90,19 +91,18 @@ def run_backfill(
         write_line(json.dumps(figures | done))
 
 
-def _generation(kafka: KafkaConfig, view: CheckpointView, table: str) -> Generation:
+def _generation(view: CheckpointView, table: str) -> Generation:
     """The table's feed, of which there has to be one: nobody else answers a request."""
-    topic = TopicNames(kafka.namespace).checkpoints
-    if topic not in existing_topics(admin(kafka)):
+    if not view.generations:
         raise ConfigurationError(
-            f"there is no topic {topic}",
+            "no connector has read anything here",
             where="backfill",
             remedy="Start the connector once, or check TAILRACE_NAMESPACE",
         )
     generation = view.generations.get(table)
     if generation is None:
         near = difflib.get_close_matches(table, view.generations, n=1)
-        known = ", ".join(sorted(view.generations)) or "none"
+        known = ", ".join(sorted(view.generations))
         raise ConfigurationError(
             f"no connector has read a table {table[:100]!r} here",
             where="backfill",
@@ -131,12 +131,12 @@ def _figures(
 
 def _size(generation: Generation) -> tuple[int | None, int | None]:
     """Items and bytes as AWS last counted them; None where it does not say so now."""
-    from bridge.control.source_items import asking, dynamodb_client
+    from bridge.control.source_items import asking, aws_client
 
     region = generation.arn.split(":")[3] if generation.arn.count(":") > 3 else None
     try:
         region = None if region in ("", "ddblocal") else region
-        client = dynamodb_client(region, attempts=2, timeout_s=_PATIENCE_S)
+        client = aws_client("dynamodb", region, attempts=2, timeout_s=_PATIENCE_S)
         with asking(generation.table):
             found = client.describe_table(TableName=generation.table)["Table"]
     except TailraceError:
@@ -147,7 +147,8 @@ def _size(generation: Generation) -> tuple[int | None, int | None]:
 def _lines(figures: dict[str, Any], *, dry_run: bool) -> Iterator[str]:
     would = "would be" if dry_run else "is"
     for consumer in figures["accepted"]:
-        yield f"{consumer} {'could' if dry_run else 'may'} go on where its log starts now"
+        may, then = ("could", "") if dry_run else ("may", "; start it again")
+        yield f"{consumer} {may} go on where its log starts now{then}"
     what = f"a scan for {figures['for']}" if figures["for"] else "a new snapshot"
     size = ""
     if figures["bytes_about"] is not None:

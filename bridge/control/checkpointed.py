@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
 
 from bridge.connector.tail import Tail
 from bridge.connector.view import CheckpointView
@@ -17,7 +15,7 @@ _TAIL_S = 60.0
 
 
 class Checkpoints:
-    """All of them, read once and followed after that; for a `with`.
+    """All of them, read once and followed after that, until `close`.
 
     Args:
         kafka: where.
@@ -30,15 +28,8 @@ class Checkpoints:
         self._view = CheckpointView()
         self._tail: Tail | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of Kafka."""
         if self._tail is not None:
             self._tail.close()
 

@@ -19,9 +19,10 @@ from bridge.control import dlq, night, operate, optimize, schema_log, verify_cli
 from bridge.control.command import command_settings
 from bridge.control.doctor import command as doctor
 from bridge.control.offsets import cli as offsets
+from bridge.control.options import AsJson, DryRun, File
 from bridge.control.project import cli as project
 from bridge.control.ui import cli as page
-from bridge.wire.errors import TailraceError
+from bridge.wire.errors import TailraceError, raised_at
 
 app = typer.Typer(
     name="tailrace",
@@ -42,9 +43,6 @@ app.add_typer(verify_cli.app)
 app.add_typer(doctor.app)
 app.add_typer(optimize.app)
 app.add_typer(page.app)
-
-File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
 class Kind(enum.StrEnum):
@@ -189,9 +187,7 @@ def backfill(
         str | None,
         typer.Option("--for", metavar="TRANSFORM", help="Only this transform takes the items."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when all items are in Kafka; shows how far.")
     ] = False,
@@ -215,9 +211,7 @@ def backfill(
 def rebuild(
     file: File,
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up the generation that is being built.")
     ] = False,
@@ -287,12 +281,8 @@ def _unexpected(error: Exception) -> str:
     import logging
 
     logging.getLogger(__name__).debug("unexpected error", exc_info=error)
-    origin = error.__traceback__
-    while origin is not None and origin.tb_next is not None:
-        origin = origin.tb_next
-    at = f" at {Path(origin.tb_frame.f_code.co_filename).name}:{origin.tb_lineno}" if origin else ""
     said = "" if sys.argv[1:2] == ["run"] else f": {error}"
     return (
-        f"unexpected {type(error).__name__}{at}{said}. "
+        f"unexpected {type(error).__name__} at {raised_at(error)}{said}. "
         "TAILRACE_LOG_LEVEL=DEBUG shows where it came from"
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge.control.command import command_settings
+from bridge.control.moments import utc_moment
+from bridge.control.options import DryRun
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ Since = Annotated[
     str | None, typer.Option("--since", help="Only those set aside since, ISO 8601; UTC by default")
 ]
 All = Annotated[bool, typer.Option("--all", help="All that are open.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -165,14 +166,13 @@ def _moment(text: str | None, where: str) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        return utc_moment(text)
     except ValueError:
         raise ConfigurationError(
             f"{text[:60]!r} is not a time",
             where=f"{where} --since",
             remedy="Write it as 2026-11-24T03:00:00Z",
         ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _described(owner: str, group: Group) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridge.control.command import command_settings
+from bridge.control.options import AsJson, DryRun, File
 
 app = typer.Typer()
 
@@ -21,13 +22,10 @@ class Role(enum.StrEnum):
     verify = "verify"
 
 
-File = Annotated[str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")]
 Names = Annotated[
     list[str],
     typer.Argument(metavar="[KIND:]NAME…", help="table:NAME, transform:NAME or dataset:NAME."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
 @app.command(epilog="Example: tailrace pause dataset:processed_orders")

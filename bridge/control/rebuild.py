@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +93,13 @@ def run_rebuild(
         "announced": found.record is None or not dry_run,
         "dry_run": dry_run,
     }
-    if not wait or dry_run:
+    waits = wait and not dry_run
+    if not (waits and as_json):
         _say(as_json, lines, figures)
-        return
-    if not as_json:
-        _say(as_json, lines, figures)
-    _await(settings, plan, transform.name, found.generation, as_json=as_json)
-    done = f"generation {found.generation} is in its tables"
-    _say(as_json, [done], figures | {"complete": True})
+    if waits:
+        _await(settings, plan, transform.name, found.generation, as_json=as_json)
+        done = f"generation {found.generation} is in its tables"
+        _say(as_json, [done], figures | {"complete": True})
 
 
 def _abandon(
@@ -132,7 +132,7 @@ def _await(
         tables=tuple(sorted(tables)),
         datasets=tuple(feed.dataset.id for feed in plan.feeds),
     )
-    with Checkpoints(kafka) as checkpoints, Bar(shown=False if as_json else None) as bar:
+    with closing(Checkpoints(kafka)) as checkpoints, Bar(shown=False if as_json else None) as bar:
         follow_rebuild(kafka, checkpoints, building, bar)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.connector.checkpoints import AddressedScan, AddressedSegment, Generation, Segment
+from bridge.connector.checkpoints import AddressedScan, Generation
+from bridge.connector.status import scanned_ratio
 from bridge.connector.view import CheckpointView
 from bridge.control.bar import Bar
 from bridge.control.checkpointed import Checkpoints
@@ -53,8 +54,10 @@ class Scan:
         """The part of it that is committed, 0 to 1; 1 only when it is complete."""
         generation, addressed = self.generation(view), self._addressed(view)
         if generation is not None:
+            if not generation.segments:
+                return 0.0
             segments = view.segments[self.table, generation.epoch].values()
-            done = _ratio(segments, generation.segments, items_expected)
+            done = scanned_ratio(segments, generation.segments, items_expected)
             return min(done, 1.0 if self.complete(view) else _NEARLY)
         return 0.0 if addressed is None else _of_one(view, addressed, items_expected)
 
@@ -149,15 +152,8 @@ def _of_one(view: CheckpointView, scan: AddressedScan, items_expected: int) -> f
     if scan.done:
         return 1.0
     key = (scan.table, scan.transform, scan.id, scan.epoch)
-    done = _ratio(view.addressed_segments[key].values(), scan.segments, items_expected)
-    return min(done, _NEARLY)
-
-
-def _ratio(found: Iterable[Segment | AddressedSegment], segments: int, items: int) -> float:
-    """As `/status` has it: ended segments count whole, others by AWS's figure, never quite."""
-    each = items / segments if segments else 0.0
-    parts = (1.0 if s.done else min(_NEARLY, s.items / each) if each else 0.0 for s in found)
-    return sum(parts) / max(segments, 1)
+    segments = view.addressed_segments[key].values()
+    return min(scanned_ratio(segments, scan.segments, items_expected), _NEARLY)
 
 
 def connectors_of(kafka: KafkaConfig, table: str) -> tuple[int, bool]:

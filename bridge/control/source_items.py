@@ -238,7 +238,14 @@ class ExpectedRows:
         return found
 
 
-def dynamodb_client(region: str | None, *, attempts: int = _ATTEMPTS, timeout_s: float = 60) -> Any:
+def dynamodb_client(region: str | None) -> Any:
+    """A boto3 client of DynamoDB; see `aws_client`."""
+    return aws_client("dynamodb", region)
+
+
+def aws_client(
+    service: str, region: str | None, *, attempts: int = _ATTEMPTS, timeout_s: float = 60
+) -> Any:
     """A boto3 client, configured as botocore is, that waits so long for each answer.
 
     Raises:
@@ -257,7 +264,8 @@ def dynamodb_client(region: str | None, *, attempts: int = _ATTEMPTS, timeout_s:
     )
     try:
         # A session of its own: the default one may have been made before an endpoint was known.
-        return boto3.Session().client("dynamodb", region_name=region, config=config)
+        session: Any = boto3.Session()
+        return session.client(service, region_name=region, config=config)
     except BotoCoreError as error:
         raise ConfigurationError(str(error), where="AWS", remedy=_AWS_REMEDY) from None
 

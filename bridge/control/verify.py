@@ -248,9 +248,9 @@ class Verification:
         bar.step(f"rows of {dataset}", self._rows.count())
         found = comparison.add_table(bar.counting(self._rows.all(self._expected.columns)))
         bar.step(f"items of {' + '.join(self._feed.tables)}, about", self._expected.items_about)
-        begun = comparison.mark
-        mark = Mark(**orjson.loads(begun)) if begun is not None else None
-        for rows, mark in self._expected.steps(mark):  # noqa: B020 (from there on)
+        kept = comparison.mark
+        begin = Mark(**orjson.loads(kept)) if kept is not None else None
+        for rows, mark in self._expected.steps(begin):
             comparison.add_step(rows, orjson.dumps(asdict(mark)).decode())
             bar.reach(mark.items)
         return found

@@ -7,15 +7,14 @@ from typing import Annotated
 import typer
 
 from bridge.control.command import command_settings
+from bridge.control.options import AsJson, File
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: tailrace verify orders.py --json")
 def verify(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE[:name]", help="Python file with the transform.")
-    ],
+    file: File,
     *,
     sample: Annotated[
         int | None,
@@ -35,9 +34,7 @@ def verify(
         float | None,
         typer.Option("--rcu", min=0.5, help="Read capacity units a second it may consume."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare every item of the source with every row of the table, also while both move."""
     from bridge.control.verify import Manner, run_verify

@@ -12,7 +12,15 @@ TailraceError
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
+
+
+def raised_at(error: BaseException) -> str:
+    """The innermost `file.py:line` of a traceback; of an error that was not raised, `nowhere`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 class TailraceError(Exception):

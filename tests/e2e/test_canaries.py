@@ -129,7 +129,7 @@ def test_no_canary_leaves_through_what_people_and_machines_watch(
     }
     texts |= {"page": page(pipeline), "reports": reports(made)}
     file = str(pipeline.file)
-    for words in (("dlq", "ls"), ("status", file, "--json"), ("status", file), ("verify", file),
+    for words in (("dlq", "ls"), ("status", file, "--json"), ("status", file),
                   ("offsets", "show", file), ("schema", "log", "out"), ("check", file),
                   ("verify", file, "--timeout", "1")):  # fmt: skip
         done = pipeline.command(*words)

@@ -62,18 +62,11 @@ class _Clients:
     def of(self, service: str) -> Any:
         """A client that does not wait long."""
         if service not in self._made:
-            from bridge.control.stages import needing
+            from bridge.control.source_items import aws_client
 
-            with needing("connector"):
-                import boto3
-                from botocore.config import Config
-            config = Config(
-                retries={"total_max_attempts": 2, "mode": "standard"},
-                connect_timeout=_TIMEOUT_S,
-                read_timeout=_TIMEOUT_S,
+            self._made[service] = aws_client(
+                service, self._region, attempts=2, timeout_s=_TIMEOUT_S
             )
-            session: Any = boto3.Session()
-            self._made[service] = session.client(service, region_name=self._region, config=config)
         return self._made[service]
 
     @property
@@ -186,16 +179,11 @@ class _Table:
 
     def _get(self) -> None:
         """A key that hardly anybody has; of an item that is not there nothing comes."""
-        types = {
-            a["AttributeName"]: a["AttributeType"] for a in self._described["AttributeDefinitions"]
-        }
         samples: dict[str, Any] = {"S": "tailrace-doctor", "N": "0", "B": b"tailrace-doctor"}
-        key = {
-            part["AttributeName"]: {
-                types[part["AttributeName"]]: samples[types[part["AttributeName"]]]
-            }
-            for part in self._described["KeySchema"]
-        }
+        defined = self._described["AttributeDefinitions"]
+        kinds = {each["AttributeName"]: each["AttributeType"] for each in defined}
+        names = [part["AttributeName"] for part in self._described["KeySchema"]]
+        key = {name: {kinds[name]: samples[kinds[name]]} for name in names}
         self._db.batch_get_item(RequestItems={self._source.table_name: {"Keys": [key]}})
 
 

@@ -43,10 +43,7 @@ def _packages(extra: str) -> Finding:
     missing, wrong, found = [], [], []
     for text in metadata.requires("tailrace") or ():
         needed = Requirement(text)
-        always = needed.marker is None
-        if always if extra else not always:
-            continue
-        if not always and not (needed.marker and needed.marker.evaluate({"extra": extra})):
+        if not (needed.marker.evaluate({"extra": extra}) if needed.marker else not extra):
             continue
         try:
             version = metadata.version(needed.name)

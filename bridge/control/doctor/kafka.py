@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _AREA = "kafka"
 _DATA = ("changes", "rows", "dlq", "_contributions")
 _REMEDY = "Check TAILRACE_BROKERS, the network, and what the principal may do in Kafka"
-# A stage that is down for the weekend still finds its place.
+# The least the setting takes: an hour more than DynamoDB keeps a stream.
 _RETENTION_MIN_MS = 25 * 3600 * 1000
 
 

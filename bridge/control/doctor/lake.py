@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bridge.control.doctor.model import Check, Finding, look, not_tried, ok, problem
 
@@ -70,14 +68,12 @@ def _probe(settings: Settings) -> Finding:
 
 
 def _remove(base: str, options: dict[str, str], name: str) -> Finding | None:
-    import pyarrow.fs as pafs
-    from deltalake.fs import DeltaStorageHandler
+    from sinks.rebuilding import files_under
 
     try:
-        files: Any = pafs.PyFileSystem(DeltaStorageHandler(base, options=options))
-        files.delete_dir(name)
-        # On a disk the store leaves the empty folders.
-        shutil.rmtree(Path(base.removeprefix("file://")) / name, ignore_errors=True)
+        files = files_under(base, options)
+        if files is not None:
+            files.delete_dir(name)
     except (OSError, ValueError) as error:
         return problem(
             f"{base}: {name} can't be removed again: {_cause(error)}",

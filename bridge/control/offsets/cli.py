@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge.control.command import command_settings
+from bridge.control.moments import utc_moment
+from bridge.control.options import AsJson, DryRun
 from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ app = typer.Typer(no_args_is_help=True, help="Where every stage stands in its to
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Transform file or folder.")]
 Name = Annotated[str, typer.Argument(metavar="[KIND:]NAME", help="transform:NAME or dataset:NAME.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command(epilog="Example: tailrace offsets show orders.py")
@@ -181,11 +180,10 @@ def _moment(text: str) -> str | float:
     if text in ("earliest", "latest"):
         return text
     try:
-        found = datetime.fromisoformat(text)
+        return utc_moment(text).timestamp()
     except ValueError:
         raise ConfigurationError(
             f"{text[:60]!r} is neither earliest nor latest nor a time",
             where="offsets reset --to",
             remedy="Write a time as 2026-11-24T03:00:00Z",
         ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()

@@ -53,7 +53,7 @@ def planned(
     """
     if reader.stateful:
         raise ConfigurationError(
-            f"{reader.stateful}, which has counted what it read: read again, it would count twice",
+            "it keeps state, which has counted what it read: read again, it would count twice",
             where=reader.spelled,
             remedy="Run: tailrace rebuild FILE, which fills state and table anew",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,14 @@ class Reader:
         name: as a person writes it.
         group: its consumer group.
         topics: what it reads, in the order of its tables.
-        stateful: why its state can't follow a position that is moved; empty where it has none.
+        stateful: whether it keeps state, which can't follow a position that is moved.
     """
 
     kind: str
     name: str
     group: str
     topics: tuple[str, ...]
-    stateful: str = ""
+    stateful: bool = False
 
     @property
     def spelled(self) -> str:
@@ -87,7 +88,7 @@ def readers(kafka: KafkaConfig, plans: Iterable[Plan]) -> list[Reader]:
                     name=transform.name,
                     group=names.group(named(transform.name, number)),
                     topics=tuple(topics),
-                    stateful="it keeps state" if any(map(_has_state, feeds)) else "",
+                    stateful=any(map(_has_state, feeds)),
                 )
             )
         for feed in plan.feeds:
@@ -176,7 +177,7 @@ def shards(kafka: KafkaConfig, tables: Iterable[str]) -> list[dict[str, Any]]:
     Raises:
         BrokerUnreachableError: Kafka does not answer.
     """
-    with Checkpoints(kafka) as checkpoints:
+    with closing(Checkpoints(kafka)) as checkpoints:
         view = checkpoints.now()
     found: list[dict[str, Any]] = []
     for table in tables:

@@ -56,7 +56,7 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._checkpoints.__exit__(kind, error, trace)
+        self._checkpoints.close()
 
     def collect(self) -> Facts:
         """The facts of now.
