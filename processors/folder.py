@@ -10,7 +10,10 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import shutil
 from pathlib import Path
+
+_LOCK = "owner.lock"
 
 
 class StateFolder:
@@ -20,7 +23,7 @@ class StateFolder:
         for number in itertools.count():
             path = base / str(number)
             path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -29,6 +32,14 @@ class StateFolder:
             self.path = path
             self._lock = lock
             return
+
+    def clear(self) -> None:
+        """Drop all state, to be called before it is opened."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
 
     def close(self) -> None:
         """Let another process have it."""

@@ -15,6 +15,7 @@ from confluent_kafka import Message
 
 from bridge.wire.envelope import (
     CONTROL_KEY,
+    SETTLED,
     Headers,
     Sealed,
     change_event_time,
@@ -183,7 +184,7 @@ class Pipeline:
         headers = message.headers()
         try:
             if headers and header(headers, "control") is not None:
-                self._seal(batch.incoming(message), batch.outbox, batch.stores_of)
+                self._control(batch, message)
                 return
             change = self._decode(batch, message)
             if change is None:
@@ -302,6 +303,10 @@ class Pipeline:
             return
         for operation, count in written.items():
             self._rows[operation].inc(count)
+
+    def _control(self, batch: _Batch, message: Message) -> None:
+        if header(message.headers(), "control") != SETTLED:
+            self._seal(batch.incoming(message), batch.outbox, batch.stores_of)
 
     def _seal(self, message: Incoming, outbox: Outbox, stores_of: StoresOf) -> None:
         place = (message.partition, message.offset)

@@ -44,11 +44,18 @@ _DECIDED_TIMEOUT_S = 60.0
 
 
 class Positions:
-    """A group's positions, asked from outside the group; to be used in a `with`."""
+    """A group's positions, asked from outside the group; to be used in a `with`.
 
-    def __init__(self, kafka: KafkaConfig, group: str) -> None:
+    Args:
+        kafka: where.
+        group: which.
+        certain: wait for positions that a transaction carries; else the last ones before it.
+    """
+
+    def __init__(self, kafka: KafkaConfig, group: str, *, certain: bool = True) -> None:
         self._group = group
-        self._committed = Consumer(kafka.reader(group=group))
+        isolation = "read_committed" if certain else "read_uncommitted"
+        self._committed = Consumer({**kafka.reader(group=group), "isolation.level": isolation})
         self._admin = admin(kafka)
 
     def __enter__(self) -> Positions:
@@ -83,6 +90,21 @@ class Positions:
             if place.error is not None:
                 raise unreachable(KafkaException(place.error), f"positions of {self._group}")
         return {p.partition: p.offset if p.offset >= 0 else None for p in found}
+
+    def told(self, topic: str, partitions: Iterable[int], timeout_s: float) -> bool:
+        """Whether the positions are told within `timeout_s`.
+
+        Raises:
+            BrokerUnreachableError: they are refused.
+        """
+        try:
+            asked = [TopicPartition(topic, partition) for partition in partitions]
+            self._committed.committed(asked, timeout=timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001 (the binding's name)
+                raise unreachable(error, f"positions of group {self._group}") from error
+            return False
+        return True
 
     def starts(
         self,

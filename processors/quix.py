@@ -21,11 +21,12 @@ with warnings.catch_warnings(record=True):
     from quixstreams.models.topics import TopicManager
     from quixstreams.state.base.transaction import PartitionTransactionStatus
     from quixstreams.state.exceptions import InvalidStoreChangelogOffset
-    from quixstreams.state.metadata import Marker
+    from quixstreams.state.metadata import CHANGELOG_CF_MESSAGE_HEADER, Marker
     from quixstreams.state.recovery import ChangelogProducer
     from quixstreams.state.rocksdb import RocksDBOptions
 
 __all__ = [
+    "CHANGELOG_CF_MESSAGE_HEADER",
     "Application",
     "ChangelogProducer",
     "InternalProducer",

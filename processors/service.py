@@ -48,6 +48,7 @@ from processors.quix import (
     QuixException,
 )
 from processors.revision import Retirement, at_generation, check_revision
+from processors.settling import settle
 from processors.transform import Transform
 from processors.watch import Watch
 
@@ -189,6 +190,7 @@ class Processor:
             replication=config.replication,
             retention_ms=config.retention_ms,
         )
+        dropped = settle(config.kafka, self.compiled, self._member, self._group)
         self._notes = begin(config.kafka, self.compiled, inputs, _unscanned(config.transform))
         self._register_schemas()
         base = Path(config.state_dir) / inputs.namespace_id / config.kafka.replica
@@ -198,6 +200,8 @@ class Processor:
             contextlib.closing(self._pauses),
             _explained(f"transform {self.compiled.name}", self._remedy()),
         ):
+            if dropped:
+                folder.clear()
             application = ProcessorApplication(self._settings(inputs, folder.path))
             application.connect(self._pipeline(inputs))
             self._application = application
@@ -213,6 +217,10 @@ class Processor:
     @property
     def _group(self) -> str:
         return self._names.group(self.compiled.instance)
+
+    @property
+    def _member(self) -> str:
+        return f"{self._group}.{self._config.kafka.replica}"
 
     def _await_inputs(self, stop: threading.Event) -> Inputs | None:
         client = admin(self._config.kafka)
@@ -258,11 +266,10 @@ class Processor:
 
     def _settings(self, inputs: Inputs, state_dir: Path) -> ApplicationSettings:
         config = self._config
-        member = f"{self._group}.{config.kafka.replica}"
         return ApplicationSettings(
             kafka=config.kafka,
             group=self._group,
-            member=member,
+            member=self._member,
             state_dir=state_dir,
             commit_interval_s=config.commit_interval_s,
             place=lambda topic, partitions: self._place(inputs, topic, partitions),

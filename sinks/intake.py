@@ -197,7 +197,7 @@ class Intake:
                 batch.rows.append(found)
             elif isinstance(found, Sealed):
                 batch.seals.append(found)
-            else:
+            elif found is not None:
                 batch.unfit.append(found)
             if batch.oldest_ms is None:
                 batch.opened_at_s = time.monotonic()

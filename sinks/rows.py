@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from bridge.wire import WIRE_VERSION
-from bridge.wire.envelope import Sealed, check_wire_version, header
+from bridge.wire.envelope import SETTLED, Sealed, check_wire_version, header
 from bridge.wire.errors import WireError
 from bridge.wire.version import EPOCH_DIGITS, SEQUENCE_DIGITS
 
@@ -103,8 +103,8 @@ def place_of(message: RawMessage) -> tuple[int, int]:
     return partition, offset
 
 
-def decode(message: RawMessage) -> Row | Sealed | Unfit:
-    """A message of a rows topic.
+def decode(message: RawMessage) -> Row | Sealed | Unfit | None:
+    """A message of a rows topic; None where it says nothing.
 
     Raises:
         UnknownVersionError: a newer release wrote it.
@@ -125,7 +125,7 @@ def _text(fingerprint: bytes) -> str:
 
 def _decode_carefully(
     message: RawMessage, headers: list[tuple[str, bytes]]
-) -> Row | Sealed | Unfit:
+) -> Row | Sealed | Unfit | None:
     """The same for headers in any order, of any number."""
     fingerprint = header(headers, "schema") or ""
     try:
@@ -134,7 +134,10 @@ def _decode_carefully(
             raise WireError("a message without the header 'v'")
         version = int(wire_version) if wire_version.isdecimal() else wire_version
         check_wire_version(version, f"row at partition, offset {place_of(message)}")
-        if header(headers, "control") is not None:
+        control = header(headers, "control")
+        if control == SETTLED:
+            return None
+        if control is not None:
             return Sealed.decode(message.value() or b"")
         if not fingerprint:
             raise WireError("a row without the header 'schema'")

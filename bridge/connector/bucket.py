@@ -32,9 +32,11 @@ from bridge.connector.work import (
     table_of,
 )
 from bridge.wire.envelope import stamp_record
-from bridge.wire.errors import FencedError, TailraceError
+from bridge.wire.errors import BrokerUnreachableError, FencedError, TailraceError
 from bridge.wire.kafka import KafkaConfig
+from bridge.wire.topics import admin, existing_topics
 from bridge.wire.turns import Turns
+from bridge.wire.undecided import hanging
 
 logger = logging.getLogger(__name__)
 
@@ -192,10 +194,35 @@ class Bucket:
                     raise _fenced_error(self._transactional_id, error.args[0]) from None
                 self._pause(failures)
                 continue
+            self._settle(producer)
             self.turns.rest()
             self._initialised.set()
             return producer
         return None
+
+    def _settle(self, producer: Producer) -> None:
+        """End what an owner before committed and Kafka never marked; see `bridge.wire.undecided`.
+
+        All of it: positions that came to light while their changes stay undecided would be as good
+        as a loss once a later transaction in the changes' partition is aborted.
+        """
+        client = admin(self._kafka)
+        own = {self.composer.checkpoints: [self.number]}
+        while not self.closed:
+            try:
+                if not hanging(client, own):
+                    return
+                topics = existing_topics(client)
+            except BrokerUnreachableError as error:
+                logger.warning(
+                    "looking for undecided transactions failed",
+                    extra={"bucket": self.number, "cause": str(error)},
+                )
+                self._pause(1)
+                continue
+            self._transact(producer, [Marks(tuple(self.composer.settling(topics)))])
+            logger.warning("ended transactions Kafka left open", extra={"bucket": self.number})
+            return
 
     def _next_batch(self) -> list[Work]:
         """What goes into the next transaction; [] when the bucket is closed and nothing is left."""

@@ -14,7 +14,16 @@ import msgspec
 from bridge.connector.checkpoints import AnySegment, Bump, Position
 from bridge.connector.records import Keyed
 from bridge.wire.deadletter import DeadLetter
-from bridge.wire.envelope import Headers, stamp, stamp_record
+from bridge.wire.envelope import (
+    CONTROL_KEY,
+    SETTLED,
+    Headers,
+    settled_headers,
+    settled_value,
+    stamp,
+    stamp_record,
+)
+from bridge.wire.namespace import encode_key, encode_value
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +164,17 @@ class Composer:
     def checkpoint(self, key: bytes, value: bytes | None) -> Message:
         """A record in this bucket's own partition."""
         return Message(self.checkpoints, key, value, partition=self.bucket)
+
+    def settling(self, partitions: Mapping[str, int]) -> Iterator[Message]:
+        """Records that say nothing: one in each partition a transaction of this bucket may touch.
+
+        `partitions` by topic; see `bridge.wire.undecided`.
+        """
+        yield self.checkpoint(encode_key(SETTLED, self.bucket), encode_value({}))
+        value, headers = settled_value(), settled_headers()
+        for topic in self.changes.values():
+            for partition in range(partitions.get(topic, 0)):
+                yield Message(topic, CONTROL_KEY, value, partition, headers)
 
     def _stamp(self, arn: str, shard: str, epoch: int, addressee: str | None = None) -> bytes:
         known = (arn, shard, epoch, addressee)

@@ -11,6 +11,9 @@ then the columns (decimals as text, bytes as base64). Headers: `v`, `schema` = f
 
 **Sealed** (both topics, every partition): all segments of an epoch's scan lie before this record.
 Header `control` = `sealed`.
+
+**Settled** (any of them): says nothing; it is there for its transaction's marker (see
+`bridge.wire.undecided`). Header `control` = `settled`.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ OPERATIONS = frozenset({"upsert", "delete", "read"})
 ROW_FIELDS = ("_key", "_version", "_op", "_event_time")
 RESERVED_COLUMNS = frozenset(ROW_FIELDS)
 CONTROL_KEY = b'{"tailrace":"control"}'
+SETTLED = "settled"
 
 
 def stamp(epoch: int, shard: str, arn: str, addressed_to: str | None = None) -> bytes:
@@ -284,3 +288,13 @@ class Sealed:
             )
         except (KeyError, TypeError, ValueError):
             raise WireError("malformed control record") from None
+
+
+def settled_value() -> bytes:
+    """Value of the control record that says nothing."""
+    return orjson.dumps({"tailrace": {"v": WIRE_VERSION, "control": SETTLED}})
+
+
+def settled_headers() -> Headers:
+    """Its headers, by which readers pass over it."""
+    return [_VERSION_HEADER, ("control", SETTLED.encode())]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.wire.envelope import (
     CONTROL_KEY,
+    SETTLED,
     Headers,
     Sealed,
     change_event_time,
@@ -143,7 +144,10 @@ class SecondStep:
 
     def process(self, message: Incoming, shelf: Shelf, outbox: Outbox) -> dict[str, int]:
         """See `KeyedFlows.contributed`."""
-        if header(message.headers, "control") is not None:
+        control = header(message.headers, "control")
+        if control == SETTLED:
+            return {}
+        if control is not None:
             self._seal(Sealed.decode(message.value or b""), message, shelf, outbox)
             return {}
         if message.key is None or message.value is None:

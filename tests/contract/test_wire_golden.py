@@ -19,6 +19,8 @@ from bridge.wire.envelope import (
     encode_row,
     read_record,
     row_headers,
+    settled_headers,
+    settled_value,
     stamp,
     stamp_record,
 )
@@ -61,6 +63,8 @@ def written() -> dict[str, bytes]:
         "sealed_unscanned.json": Sealed("orders", 1763907400, 3, 4, scanned=False).encode(),
         "sealed_addressed.json": Sealed("orders", 7, 3, 4, addressed_to="lines").encode(),
         "sealed_headers.json": _headers(Sealed.headers()),
+        "settled.json": settled_value(),
+        "settled_headers.json": _headers(settled_headers()),
         "row.json": encode_row(
             key=KEYS.decode(),
             version=change_version(orjson.loads(RECORD), _origin()),

@@ -16,6 +16,8 @@ from typing import Any, Self
 from tests.parts.process import Process
 
 ROOT = Path(__file__).parents[2]
+# What Kafka's clients say, over and over, while a broker is away.
+_NOISE = ("kind=FAIL", "FAIL [", "brokers are down", "Connection refused")
 STAGES = ("connector", "processor", "sink")
 
 
@@ -108,9 +110,9 @@ class Pipeline:
         return report | {"exit": result.returncode}
 
     def logs(self) -> str:
-        """The end of every stage's log, for a failing assertion."""
+        """The end of every stage's log, for a failing assertion; lost connections left out."""
         return "\n".join(
-            f"--- {name} (exit code {stage.exit_code})\n{stage.log_tail(25)}"
+            f"--- {name} (exit code {stage.exit_code})\n{_without_noise(stage.log_tail(2000))}"
             for name, stage in self.stages.items()
         )
 
@@ -127,6 +129,11 @@ class Pipeline:
             stage.kill()
         if error is not None:
             print(self.logs())
+
+
+def _without_noise(log: str) -> str:
+    lines = [line[:600] for line in log.splitlines() if not any(n in line for n in _NOISE)]
+    return "\n".join(lines[-40:])
 
 
 def _merged(environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,8 @@ from bridge.connector.work import (
     Work,
 )
 from bridge.wire.deadletter import DeadLetter
-from bridge.wire.envelope import change_origin
+from bridge.wire.envelope import change_origin, header
+from bridge.wire.namespace import decode_key
 
 ARN = "arn"
 
@@ -139,3 +140,11 @@ def test_a_thing_is_begun_once() -> None:
     assert backlog.begin("read", "a")
     assert not backlog.begin("read", "a")
     assert backlog.begin("read", "b")
+
+
+def test_settling_touches_every_partition_of_the_bucket_and_of_its_tables():
+    found = list(composer().settling({"changes": 2, "checkpoints": 8, "other": 3}))
+    places = [(message.topic, message.partition) for message in found]
+    assert places == [("checkpoints", 3), ("changes", 0), ("changes", 1)]
+    assert decode_key(found[0].key or b"") == ["settled", 3]
+    assert {header(message.headers, "control") for message in found[1:]} == {"settled"}

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.wire.deadletter import DeadLetter
-from bridge.wire.envelope import CONTROL_KEY, Sealed, header
+from bridge.wire.envelope import CONTROL_KEY, Sealed, header, settled_headers, settled_value
 from bridge.wire.errors import ConfigurationError, UnknownVersionError
 from processors import metrics
 from processors.testing import Changes, Sent, TransformDriver
@@ -114,6 +114,13 @@ def test_a_seal_is_forwarded_unchanged_into_its_own_partition(driver, changes):
     assert seal.topic == row.topic == "test.rows.rows"
     assert (seal.key, seal.value, seal.headers) == (CONTROL_KEY, sent.value, Sealed.headers())
     assert (seal.partition, row.partition) == (0, None)
+
+
+def test_a_settled_record_is_passed_over(driver):
+    driver.send(Sent(CONTROL_KEY, settled_value(), settled_headers()))
+    driver.commit()
+    assert not driver.written
+    assert driver.committed() == 1
 
 
 def test_a_row_has_its_changes_key_and_the_headers_of_the_contract(driver, changes):

@@ -1,5 +1,7 @@
 """Errors of Quix and Kafka become one line with a remedy; health; folders; revisions."""
 
+import contextlib
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -100,6 +102,16 @@ def test_a_folder_that_another_holds_is_left_to_it(tmp_path):
     assert third.path.name == "0"
     second.close()
     third.close()
+
+
+def test_a_cleared_folder_is_still_ours(tmp_path):
+    with contextlib.closing(StateFolder(tmp_path)) as folder:
+        (folder.path / "group" / "live").mkdir(parents=True)
+        (folder.path / "note").write_text("state")
+        folder.clear()
+        assert [entry.name for entry in folder.path.iterdir()] == ["owner.lock"]
+        with contextlib.closing(StateFolder(tmp_path)) as other:
+            assert other.path != folder.path
 
 
 def description(chain, **options):

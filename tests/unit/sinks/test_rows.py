@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.wire.envelope import Sealed, encode_row, row_headers
+from bridge.wire.envelope import (
+    CONTROL_KEY,
+    Sealed,
+    encode_row,
+    row_headers,
+    settled_headers,
+    settled_value,
+)
 from bridge.wire.errors import UnknownVersionError
 from sinks.rows import OFFSET_UNKNOWN, Row, Unfit, decode, newest_of_each_key
 from tests.unit.sinks.build import FakeMessage, row, row_message, seal_message, sealed, version
@@ -62,6 +69,10 @@ def test_what_is_not_a_row_is_unfit_with_its_reason(value, reason):
 @pytest.mark.parametrize("headers", [[], [("v", b"1")], [("schema", b"f")]])
 def test_a_message_without_our_headers_is_unfit(headers):
     assert isinstance(decode(FakeMessage(GOOD, _headers=headers)), Unfit)
+
+
+def test_a_settled_record_says_nothing():
+    assert decode(FakeMessage(settled_value(), 0, 7, settled_headers(), CONTROL_KEY)) is None
 
 
 def test_an_unknown_control_record_is_unfit():
