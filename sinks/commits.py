@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.fs as pafs
 from deltalake.fs import DeltaStorageHandler
 
+from sinks.location import located
 from sinks.table import TableStore, dataset_uri, lake_errors, lake_storage_options
 
 _METRICS = {
@@ -58,8 +59,10 @@ class CommitLog:
     def __init__(
         self, lake: str, dataset: str, options: Mapping[str, str] | None = None, kept: int = 100
     ) -> None:
-        self._uri = dataset_uri(lake, dataset)
+        self._lake = lake
+        self._dataset = dataset
         self._options = lake_storage_options(lake, options or {})
+        self._uri = dataset_uri(lake, dataset)
         self._kept = kept
         self._files: pafs.FileSystem | None = None
         self.commits: list[Commit] = []
@@ -79,9 +82,11 @@ class CommitLog:
 
     def _begin(self) -> None:
         """The newest commits, back to where the log was cleaned or enough are known."""
-        snapshot = TableStore(self._uri, self._options).open()
+        uri = located(self._lake, self._dataset, self._options)
+        snapshot = TableStore(uri, self._options).open()
         if snapshot is None:
             return
+        self._uri = uri
         found: list[Commit] = []
         for version in range(snapshot.version, -1, -1):
             commit = self._read(version)

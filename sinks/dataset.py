@@ -19,7 +19,7 @@ class Dataset:
     """A Delta table that is made of the transform applied to the source's items.
 
     Args:
-        id: its name; the table lies at `<TAILRACE_LAKE>/<id>`.
+        id: its name; the table lies at `<TAILRACE_LAKE>/<id>`, or at `path`.
         tags: free words, kept in the table's metadata.
         description: one sentence, kept in the table's metadata.
         key: columns that identify a row, for transforms that make several rows of one item; they
@@ -31,6 +31,8 @@ class Dataset:
         partition_by: columns, `days(column)` or `bucket(n, column)`; see `sinks.layout`.
         deletes: of a current dataset: `remove` takes a deleted row out, `soft` leaves it with
             `_deleted` true and `_deleted_at`.
+        path: where the table lies instead: below the lake (`finance/orders`), or a URI or folder of
+            its own in the same kind of store. It is found by its id all the same.
         properties: Delta table properties, `{"delta.logRetentionDuration": "interval 30 days"}`;
             names of your own with a dot in them are kept as they are.
 
@@ -45,6 +47,7 @@ class Dataset:
     mode: Literal["current", "history", "log"] = "current"
     partition_by: Sequence[str] = ()
     deletes: Literal["remove", "soft"] = "remove"
+    path: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +69,8 @@ class Dataset:
             object.__setattr__(self, name, tuple(value))
         if not isinstance(self.description, str):
             raise ConfigurationError(f"description={self.description!r} is no text", where=where)
+        if self.path is not None:
+            object.__setattr__(self, "path", _checked_path(self.path, where))
         object.__setattr__(self, "properties", check_properties(self.properties, where))
         self.layout.check(where)
 
@@ -73,6 +78,19 @@ class Dataset:
     def layout(self) -> Layout:
         """What of it can't be changed in the table's place."""
         return Layout(self.mode, self.deletes, tuple(self.partition_by))
+
+
+def _checked_path(path: object, where: str) -> str:
+    text = path.rstrip("/") if isinstance(path, str) else ""
+    parts = text.split("://")[-1].split("/")
+    below = "://" not in text and not text.startswith("/")
+    if not text or "" in parts[1:] or {".", ".."} & {*parts} or (below and parts[0] == "_tailrace"):
+        raise ConfigurationError(
+            f"path={path!r} is no place for a table",
+            where=where,
+            remedy="Write a path below the lake, finance/orders, or a URI or folder of its own",
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,11 @@ class Layout:
         return self.deletes == "soft"
 
     @property
+    def keeps_deletes(self) -> bool:
+        """Whether a delete is a row."""
+        return self.soft or self.mode == "log"
+
+    @property
     def every_delete(self) -> bool:
         """Whether all deletes of a key must be remembered, not the newest alone."""
         return self.soft or self.mode == "history"

@@ -69,8 +69,7 @@ class PositionsMovedError(FencedError):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of a batch, in rows; `version` is the table's version after it, and
-    `files_rewritten` how many files lost rows to new ones."""
+    """What became of a batch, in rows; `files_rewritten`: files that lost rows to new ones."""
 
     version: int
     upserted: int = 0
@@ -169,7 +168,7 @@ class TableWriter:
             version=self._version,
             upserted=merged.upserted,
             deleted=merged.deleted,
-            stale=plan.stale + len(plan.upserts) - merged.upserted,
+            stale=plan.stale + self._without_effect(plan, merged),
             collapsed=plan.collapsed,
             below_floor=plan.below_floor,
             dead_lettered=len(self._set_aside),
@@ -177,6 +176,11 @@ class TableWriter:
         )
         self._set_aside.clear()
         return done
+
+    def _without_effect(self, plan: Plan, merged: Merged) -> int:
+        """Rows the table was newer than, at least: a history's neighbours are written too."""
+        kept = len(plan.deletes) if self._layout.keeps_deletes else 0
+        return max(0, len(plan.upserts) + kept - merged.upserted)
 
     def drop(self) -> None:
         """Forget what was begun for a batch that will not be committed."""
@@ -344,8 +348,8 @@ class TableWriter:
         snapshot.add_columns(fields)
         self._version = snapshot.version + 1
         self._failpoint(failpoints.AFTER_SCHEMA)
-        names = [field.name for field in fields]
-        logger.info("columns added", extra={"table": self._store.uri, "columns": names})
+        added = {"table": self._store.uri, "columns": [field.name for field in fields]}
+        logger.info("columns added", extra=added)
 
     def _merge(self, snapshot: Snapshot, changes: pa.Table, after: Ledger) -> Merged:
         transactions = ledger_transactions(self._names, after, self._ledger)
@@ -387,8 +391,7 @@ class TableWriter:
     def _read(self, snapshot: Snapshot | None) -> Ledger:
         if snapshot is None:
             return self._empty_ledger()
-        tables = self._target.tables
-        return read_ledger(self._names, self._partitions, tables, snapshot.transaction)
+        return read_ledger(self._names, self._partitions, self._target.tables, snapshot.transaction)
 
     def _generation_of(self, snapshot: Snapshot | None) -> int | None:
         return snapshot.transaction(self._names.at_generation) if snapshot else None

@@ -19,6 +19,7 @@ from bridge.wire.errors import TailraceError
 from sinks.columns import OWN_NAMES
 from sinks.keys import sql_text
 from sinks.ledger import LOADING, LedgerNames
+from sinks.location import located, noted_datasets
 from sinks.table import (
     SNAPSHOT_PROPERTY,
     Snapshot,
@@ -37,16 +38,23 @@ def datasets(lake: str, storage_options: Mapping[str, str] | None = None) -> lis
     Raises:
         TableError: the lake does not answer.
     """
+    return sorted(_uris(lake, lake_storage_options(lake, storage_options or {})))
+
+
+def _uris(lake: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Of the datasets that have a table, by id."""
+    noted = noted_datasets(lake, options)
     if "://" not in lake:
-        found = [p.parent.name for p in Path(lake).glob("*/_delta_log") if p.is_dir()]
-        return sorted(name for name in found if not name.startswith("_"))
-    options = lake_storage_options(lake, storage_options or {})
-    with lake_errors(lake):
-        files = pafs.PyFileSystem(DeltaStorageHandler(lake, options=options))
-        listed = files.get_file_info(pafs.FileSelector("", recursive=False))
-        names = [info.path for info in listed if info.type == pafs.FileType.Directory]
-        stores = {name: TableStore(dataset_uri(lake, name), options) for name in names}
-        return sorted(n for n, s in stores.items() if not n.startswith("_") and s.open())
+        names = [p.parent.name for p in Path(lake).glob("*/_delta_log") if p.is_dir()]
+    else:
+        with lake_errors(lake):
+            files = pafs.PyFileSystem(DeltaStorageHandler(lake, options=options))
+            listed = files.get_file_info(pafs.FileSelector("", recursive=False))
+            names = [info.path for info in listed if info.type == pafs.FileType.Directory]
+    own = {name: dataset_uri(lake, name) for name in names if not name.startswith("_")}
+    elsewhere = frozenset(noted.values())
+    found = {name: uri for name, uri in own.items() if uri not in elsewhere} | noted
+    return {name: uri for name, uri in found.items() if TableStore(uri, options).open()}
 
 
 class TableView:
@@ -147,7 +155,7 @@ def open_table(
         TableError: the lake does not answer.
     """
     options = lake_storage_options(lake, storage_options or {})
-    snapshot = TableStore(dataset_uri(lake, dataset), options).open()
+    snapshot = TableStore(located(lake, dataset, options), options).open()
     return TableView(snapshot) if snapshot else None
 
 
@@ -161,13 +169,13 @@ def query(
     """
     options = lake_storage_options(lake, storage_options or {})
     builder = QueryBuilder()
-    names = datasets(lake, storage_options)
-    for name in names:
-        with lake_errors(lake):
-            builder.register(name, DeltaTable(dataset_uri(lake, name), storage_options=options))
+    uris = _uris(lake, options)
+    for name, uri in uris.items():
+        with lake_errors(uri):
+            builder.register(name, DeltaTable(uri, storage_options=options))
     try:
         return pa.RecordBatchReader.from_stream(builder.execute(sql))
     except Exception as error:
         text = " ".join(str(error).split())[:300]
-        known = ", ".join(names) or "none yet"
+        known = ", ".join(sorted(uris)) or "none yet"
         raise TailraceError(text, where="query", remedy=f"Tables here: {known}") from None

@@ -25,20 +25,14 @@ from sinks.engine import MergeEngine
 from sinks.failpoints import Failpoint
 from sinks.intake import Intake
 from sinks.ledger import LOADING, LedgerNames
+from sinks.location import claim, path_uri
 from sinks.maintenance import Caretaker
 from sinks.memory import Memory
 from sinks.protocol import Committed, PositionsMovedError, TableWriter
 from sinks.rebuilding import sweep
 from sinks.rows import Batch
 from sinks.schemas import SchemaBook
-from sinks.table import (
-    TableError,
-    TableStore,
-    beside_uri,
-    dataset_uri,
-    hidden_uri,
-    tombstones_uri,
-)
+from sinks.table import TableError, TableStore, beside_uri, hidden_uri, tombstones_uri
 from sinks.tombstones import LogStarts, Tombstones
 
 logger = logging.getLogger(__name__)
@@ -161,6 +155,8 @@ class SessionOpener:
             GapError: what was not read yet is gone.
             BrokerUnreachableError, TableError: try again.
         """
+        if self.building is None:
+            claim(self.lake, self.target.dataset, self.storage_options)
         found = self._await_namespace(stop, note)
         if found is None:
             return None
@@ -257,7 +253,7 @@ class SessionOpener:
         dataset = self.target.dataset.id
         if hidden:
             return hidden_uri(self.lake, dataset, generation)
-        return dataset_uri(self.lake, dataset)
+        return path_uri(self.lake, dataset, self.target.dataset.path)
 
     def _store(self) -> TableStore:
         uri = self._uri(self.building or 1, hidden=self.building is not None)

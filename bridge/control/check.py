@@ -38,6 +38,9 @@ def _described(feed: Feed) -> dict[str, Any]:
         "tables": list(feed.tables),
         "dataset": dataset.id,
         "mode": dataset.mode,
+        "partition_by": list(dataset.partition_by),
+        "deletes": dataset.deletes,
+        "path": dataset.path,
         "key": list(flow.schema.key),
         "columns": columns,
         "unfolds": flow.unfolds,
@@ -52,6 +55,12 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     way = f"{entry['transform']}: {' + '.join(entry['tables'])} -> {entry['dataset']}"
     state = "keeps state" if entry["state"] else "no state"
     lines = [f"{way} ({entry['mode']}, keyed by {key}, {state})"]
+    if entry["partition_by"]:
+        lines.append(f"  partitioned by {', '.join(entry['partition_by'])}")
+    if entry["deletes"] == "soft":
+        lines.append("  deleted rows stay, with _deleted true")
+    if entry["path"] is not None:
+        lines.append(f"  its table lies at {entry['path']}")
     width = max((len(name) for name in entry["columns"]), default=0)
     lines += [f"  {name:<{width}}  {of}" for name, of in entry["columns"].items()]
     if entry["unfolds"]:

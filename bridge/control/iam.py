@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -81,8 +81,8 @@ def policies(
     granted = {
         "connector": _connector(plan, place, enable_streams=enable_streams),
         "processor": [],
-        "sink": list(_lake(lake, write=True)),
-        "verify": [*_verify(plan, place), *_lake(lake, write=False)],
+        "sink": list(_tables(plan, lake, write=True)),
+        "verify": [*_verify(plan, place), *_tables(plan, lake, write=False)],
     }
     return {
         stage: {"Version": "2012-10-17", "Statement": [grant.statement() for grant in grants]}
@@ -122,6 +122,16 @@ def _grant(
     sid: str, actions: tuple[str, ...], sources: Iterable[DynamoDBSource], place: Place
 ) -> Grant:
     return Grant(sid=sid, actions=actions, resources=tuple(map(place.table, sources)))
+
+
+def _tables(plan: Plan, lake: str, *, write: bool) -> Iterable[Grant]:
+    """Of the lake, and of tables that lie elsewhere."""
+    paths = {feed.dataset.path for feed in plan.feeds if feed.dataset.path is not None}
+    elsewhere = sorted(path for path in paths if "://" in path)
+    yield from _lake(lake, write=write)
+    for number, path in enumerate(elsewhere, 2):
+        for grant in _lake(path, write=write):
+            yield replace(grant, sid=f"{grant.sid}{number}")
 
 
 def _lake(lake: str, *, write: bool) -> Iterable[Grant]:

@@ -28,9 +28,10 @@ class Lake:
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         with needing("sink"):
-            from sinks.table import dataset_uri, lake_storage_options
+            from sinks.location import located
+            from sinks.table import lake_storage_options
         self.uri = uri
-        self._dataset_uri = dataset_uri
+        self._located = located
         self._options = lake_storage_options(uri, options)
 
     def table(self, dataset: str) -> Any | None:
@@ -50,7 +51,7 @@ class Lake:
         """
         from sinks.table import TableStore
 
-        return TableStore(self._dataset_uri(self.uri, dataset), self._options).open()
+        return TableStore(self._located(self.uri, dataset, self._options), self._options).open()
 
     def view(self, dataset: str) -> TableView | None:
         """The newest snapshot of a dataset as a reader's view, None if there is none.

@@ -51,12 +51,12 @@ def run_optimize(
     from bridge.control.stages import needing
 
     with needing("sink"):
+        from sinks.location import located
         from sinks.optimizing import carry_out, facts_of, lines, planned
-        from sinks.table import TableStore, dataset_uri, lake_storage_options
+        from sinks.table import TableStore, lake_storage_options
     uri = settings.lake_uri()
-    store = TableStore(
-        dataset_uri(uri, dataset), lake_storage_options(uri, settings.storage_options())
-    )
+    options = lake_storage_options(uri, settings.storage_options())
+    store = TableStore(located(uri, dataset, options), options)
     snapshot = store.open()
     if snapshot is None:
         raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -147,7 +148,7 @@ def compile_plan(path: Path, transforms: tuple[Transform, ...]) -> Plan:
     """The plan of these transforms.
 
     Raises:
-        ConfigurationError: a transform is wrong, or two of them feed one dataset.
+        ConfigurationError: a transform is wrong, or two of them feed one dataset or one place.
     """
     feeds = tuple(feed for transform in transforms for feed in _feeds(transform))
     ids = [feed.dataset.id for feed in feeds]
@@ -158,7 +159,20 @@ def compile_plan(path: Path, transforms: tuple[Transform, ...]) -> Plan:
                 where=str(path),
                 remedy="Give each output a dataset of its own",
             )
+    _check_places({feed.dataset.id: feed.dataset.path or feed.dataset.id for feed in feeds}, path)
     return Plan(path, transforms, feeds)
+
+
+def _check_places(places: Mapping[str, str], path: Path) -> None:
+    """A table inside another's folder would be taken for what that one's vacuum may remove."""
+    for dataset, place in places.items():
+        for other, inside in places.items():
+            if other != dataset and f"{inside}/".startswith(f"{place}/"):
+                raise ConfigurationError(
+                    f"the table of dataset {other!r} would lie in the one of {dataset!r}",
+                    where=str(path),
+                    remedy=f"Give {other!r} another path than {inside!r}",
+                )
 
 
 def declaration(entry: Input) -> DynamoDBSource:

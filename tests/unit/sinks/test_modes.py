@@ -130,3 +130,19 @@ def test_a_plain_reader_finds_each_mode(tmp_path):
 def read(world: World, *columns: str) -> list[tuple]:
     rows = DeltaTable(world.store.uri).to_pyarrow_table(columns=list(columns)).to_pylist()
     return sorted(tuple(row[name] for name in columns) for row in rows)
+
+
+@pytest.mark.parametrize("options", [{"deletes": "soft"}, {"mode": "history"}, {"mode": "log"}])
+def test_what_became_of_a_batch_is_never_counted_below_zero(tmp_path, options):
+    log, writer = Log(), world(tmp_path, **options).writer()
+    for number, key in enumerate("abc"):
+        log.upsert(key, number, event_time="2026-11-23T14:00:00Z")
+    writer.commit(log.batch({}), SCHEMAS)
+    for number, key in enumerate("abc", 10):
+        log.delete(key, number)
+    log.upsert("d", 20)
+    done = writer.commit(log.batch({0: 3}), SCHEMAS)
+    counts = (done.upserted, done.deleted, done.stale, done.collapsed, done.below_floor)
+    assert min(counts) >= 0, counts
+    again = writer.commit(Log().batch({0: 7}), SCHEMAS)
+    assert (again.upserted, again.stale) == (0, 0)
