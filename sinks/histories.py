@@ -196,9 +196,11 @@ def _rows_of(snapshot: Snapshot, keys: set[str]) -> pa.Table:
     else:
         low, high = sql_text(wanted[0]), sql_text(wanted[-1])
         found = snapshot.rows_where(f"_key >= {low} AND _key <= {high}")
-        found = found.filter(pc.is_in(found["_key"], pa.array(wanted, pa.string())))
     # The engine reads texts as views; all rows get the table's own types.
-    return found.select(snapshot.schema.names).cast(snapshot.schema)
+    found = found.select(snapshot.schema.names).cast(snapshot.schema)
+    if len(wanted) > _KEYS_IN_PREDICATE:
+        found = found.filter(pc.is_in(found["_key"], pa.array(wanted, pa.string())))
+    return found
 
 
 def _micros(times: pa.ChunkedArray) -> list[int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ class Feed:
     kafka: KafkaConfig
     partitions: int = 2
     dataset: str = DATASET
+    event_time: Callable[[str], str] = lambda version: "2026-11-23T14:00:00Z"
     newest: dict[str, tuple[str, bool, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class Feed:
             key=key_of(name),
             version=version,
             operation="delete" if deleted else "upsert",
-            event_time="2026-11-23T14:00:00Z",
+            event_time=self.event_time(version),
             columns=columns,
         )
         headers = row_headers((schema or self.schema).fingerprint, 0)

@@ -84,9 +84,9 @@ def feed(kafka):
     return feed
 
 
-def fill(feed: Feed, turn: int = 0, rows: int = 30) -> None:
+def fill(feed: Feed, turn: int = 0, rows: int = 30, epoch: int = 0) -> None:
     """Enough for every step of a commit: columns that come in, deletes, poison, a new epoch."""
-    epoch = turn + 1
+    epoch = epoch or turn + 1
     newer = Schema(feed.dataset, TRANSFORM, (*COLUMNS, Column(f"note_{turn}", "string")))
     register_schema(feed.kafka, newer)
     names = [f"{turn:02d}-{i:03d}" for i in range(rows)]

@@ -146,3 +146,17 @@ def test_what_became_of_a_batch_is_never_counted_below_zero(tmp_path, options):
     assert min(counts) >= 0, counts
     again = writer.commit(Log().batch({0: 7}), SCHEMAS)
     assert (again.upserted, again.stale) == (0, 0)
+
+
+@pytest.mark.parametrize("options", [{"mode": "history"}, {"mode": "log"}, {"deletes": "soft"}, {}])
+def test_a_batch_may_have_more_keys_than_a_predicate(tmp_path, options):
+    log, made = Log(), world(tmp_path, **options)
+    keys = [f"k{number:05d}" for number in range(1_200)]
+    for turn in (1, 2):
+        for key in keys:
+            log.upsert(key, turn, event_time=f"2026-11-23T14:00:0{turn}Z")
+        made.writer().commit(log.batch(dict(made.writer().ledger.offsets)), SCHEMAS)
+    states = len(keys) * (2 if options.get("mode") else 1)
+    assert len(read(made, "_key", "_version")) == states
+    if options.get("mode") == "history":
+        assert sum(current for _, current in read(made, "_key", "is_current")) == len(keys)
