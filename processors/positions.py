@@ -75,17 +75,10 @@ class Positions:
         Raises:
             BrokerUnreachableError: the coordinator does not answer.
         """
-        asked = [TopicPartition(topic, partition) for partition in partitions]
-        deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        while True:
-            try:
-                found = self._committed.committed(asked, timeout=REQUEST_TIMEOUT_S)
-                break
-            except KafkaException as error:
-                # A coordinator that moves or loads is asked again, as a member would.
-                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
-                    raise unreachable(error, f"positions of group {self._group}") from error
-                time.sleep(0.2)
+        try:
+            found = self._ask(topic, partitions, REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(error, f"positions of group {self._group}") from error
         for place in found:
             if place.error is not None:
                 raise unreachable(KafkaException(place.error), f"positions of {self._group}")
@@ -98,13 +91,26 @@ class Positions:
             BrokerUnreachableError: they are refused.
         """
         try:
-            asked = [TopicPartition(topic, partition) for partition in partitions]
-            self._committed.committed(asked, timeout=timeout_s)
+            found = self._ask(topic, partitions, timeout_s)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001 (the binding's name)
                 raise unreachable(error, f"positions of group {self._group}") from error
             return False
-        return True
+        return all(place.error is None for place in found)
+
+    def _ask(self, topic: str, partitions: Iterable[int], timeout_s: float) -> list[TopicPartition]:
+        asked = [TopicPartition(topic, partition) for partition in partitions]
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                found: list[TopicPartition] = self._committed.committed(asked, timeout=timeout_s)
+            except KafkaException as error:
+                # A coordinator that moves or loads is asked again, as a member would.
+                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return found
 
     def starts(
         self,

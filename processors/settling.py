@@ -20,22 +20,30 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from bridge.wire.envelope import CONTROL_KEY, SETTLED, settled_headers, settled_value
-from bridge.wire.kafka import REQUEST_TIMEOUT_S, KafkaConfig, unreachable, written_bounds
+from bridge.wire.kafka import (
+    REQUEST_TIMEOUT_S,
+    TRANSACTION_TIMEOUT_MS,
+    KafkaConfig,
+    unreachable,
+    written_bounds,
+)
 from bridge.wire.topics import TopicNames, admin, existing_topics
-from bridge.wire.undecided import PATIENCE_S, hanging
+from bridge.wire.undecided import hanging
 from processors.compiled import CompiledTransform
 from processors.positions import Positions
 from processors.quix import CHANGELOG_CF_MESSAGE_HEADER
 
 logger = logging.getLogger(__name__)
 
+# What other members have open is aborted by then: they died, or they commit every second.
+_OTHERS_DECIDED_S = TRANSACTION_TIMEOUT_MS / 1000 + 5.0
 # A key no item has; what it deletes from a store was never there.
 _NO_KEY = b"\0" + SETTLED.encode()
 _STORE_HEADERS = [(CHANGELOG_CF_MESSAGE_HEADER, b"default")]
 
 
 def settle(kafka: KafkaConfig, compiled: CompiledTransform, replica: str, group: str) -> bool:
-    """End what hangs; whether anything did, and the local state must be dropped.
+    """End what hangs; whether positions were put back, and the local state must be dropped.
 
     Args:
         kafka: where.
@@ -69,7 +77,7 @@ def settle(kafka: KafkaConfig, compiled: CompiledTransform, replica: str, group:
             _commit(producer, _saying_nothing(outputs, changelogs), uncertain, member)
     except KafkaException as error:
         raise unreachable(error, f"transactions of {replica}") from None
-    return True
+    return bool(uncertain)
 
 
 def _outputs(compiled: CompiledTransform, names: TopicNames) -> Iterable[str]:
@@ -87,9 +95,9 @@ def _uncertain(
     found: list[TopicPartition] = []
     with Positions(kafka, group) as positions, Positions(kafka, group, certain=False) as last:
         for topic, count in inputs.items():
-            if positions.told(topic, range(count), timeout_s=2 * PATIENCE_S):
+            if positions.told(topic, range(count), _OTHERS_DECIDED_S):
                 continue
-            hanging_ones = [p for p in range(count) if not positions.told(topic, [p], PATIENCE_S)]
+            hanging_ones = [p for p in range(count) if not positions.told(topic, [p], 1.0)]
             stored = last.committed(topic, hanging_ones)
             starts = written_bounds(client, topic, stored)
             for partition, offset in stored.items():

@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
-import duckdb_extension_delta
-import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -24,9 +21,6 @@ from tests.integration.test_sink import running
 from tests.parts.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.timeout(240)]
-
-# A package that is nothing but the extension, for one version of DuckDB.
-DELTA = next(Path(duckdb_extension_delta.__path__[0]).rglob("delta.duckdb_extension"))
 
 DATASETS = (
     Dataset(id="plain"),
@@ -86,12 +80,20 @@ def by_deltalake(uri: str, options: dict[str, str]) -> list[dict]:
 
 
 def by_polars(uri: str, options: dict[str, str]) -> list[dict]:
+    import polars as pl  # of the real lane alone, as DuckDB is
+
     return rows_of(pl.read_delta(uri, storage_options=options or None).to_arrow())
 
 
 def by_duckdb(uri: str) -> list[dict]:
+    import duckdb
+    import duckdb_extension_delta
+
+    # A package that is nothing but the extension, for one version of DuckDB.
+    folder = Path(duckdb_extension_delta.__path__[0])
+    extension = next(folder.rglob("delta.duckdb_extension"))
     with duckdb.connect() as connection:
-        connection.load_extension(str(DELTA))
+        connection.load_extension(str(extension))
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.execute("SELECT * FROM delta_scan(?)", [uri])
         return rows_of(found.to_arrow_table())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hypothesis import strategies as st
 
@@ -182,7 +182,8 @@ class Player:
         if replay:
             batch = Batch(rows=batch.rows, next_offsets=offsets)
         try:
-            self.writer.commit(batch, ALL_SCHEMAS)
+            counts = asdict(self.writer.commit(batch, ALL_SCHEMAS))
+            assert min(counts.values()) >= 0, counts
             self.writer.seal_what_is_due()
         except (PositionsMovedError, TableError, Crash):
             self.writer = self.world.writer()
