@@ -20,7 +20,7 @@ from sinks.keys import older_rows, sql_text, table_of
 from sinks.layout import IS_CURRENT, MERGED, OPERATION, VALID_FROM, VALID_TO, Layout
 from sinks.ledger import Ledger
 from sinks.moments import epoch_moment, moment_of
-from sinks.table import Snapshot
+from sinks.table import Snapshot, lake_errors
 from sinks.tombstones import Tombstones
 
 _KEYS_IN_PREDICATE = 200
@@ -187,20 +187,21 @@ class _Recomputed:
 
 
 def _rows_of(snapshot: Snapshot, keys: set[str]) -> pa.Table:
-    """The rows of these keys; files that can't hold any are not read."""
-    wanted = sorted(keys)
+    """The rows of these keys; files that can't hold any are not read, nor are others kept."""
+    wanted, schema = sorted(keys), snapshot.schema
     if not wanted:
-        return snapshot.schema.empty_table()
+        return schema.empty_table()
+    # The engine reads texts as views, which can't be filtered: all rows get the table's own types.
     if len(wanted) <= _KEYS_IN_PREDICATE:
         found = snapshot.rows_where(f"_key IN ({', '.join(map(sql_text, wanted))})")
-    else:
-        low, high = sql_text(wanted[0]), sql_text(wanted[-1])
-        found = snapshot.rows_where(f"_key >= {low} AND _key <= {high}")
-    # The engine reads texts as views; all rows get the table's own types.
-    found = found.select(snapshot.schema.names).cast(snapshot.schema)
-    if len(wanted) > _KEYS_IN_PREDICATE:
-        found = found.filter(pc.is_in(found["_key"], pa.array(wanted, pa.string())))
-    return found
+        return found.select(schema.names).cast(schema)
+    low, high = sql_text(wanted[0]), sql_text(wanted[-1])
+    among, parts = pa.array(wanted, pa.string()), [schema.empty_table()]
+    with lake_errors(snapshot.uri):
+        for batch in snapshot.reader(predicate=f"_key >= {low} AND _key <= {high}"):
+            part = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            parts.append(part.filter(pc.is_in(part["_key"], among)))
+    return pa.concat_tables(parts)
 
 
 def _micros(times: pa.ChunkedArray) -> list[int | None]:

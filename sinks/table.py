@@ -180,10 +180,7 @@ class Snapshot:
     def rows_where(self, predicate: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows by an SQL predicate; `columns` None means all."""
         with lake_errors(self.uri):
-            found = self.delta.scan(
-                columns=list(columns) if columns is not None else None, predicate=predicate
-            )
-            return pa.RecordBatchReader.from_stream(found).read_all()
+            return self.reader(columns, predicate).read_all()
 
     def replace(
         self,
@@ -203,11 +200,14 @@ class Snapshot:
                 post_commithook_properties=NO_HOOKS,
             )
 
-    def reader(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
-        """All rows, a batch at a time; all columns unless some are named."""
+    def reader(
+        self, columns: Sequence[str] | None = None, predicate: str | None = None
+    ) -> pa.RecordBatchReader:
+        """Rows, a batch at a time, by an SQL predicate; all, and all columns, if none is named."""
         with lake_errors(self.uri):
             names = None if columns is None else list(columns)
-            return pa.RecordBatchReader.from_stream(self.delta.scan(columns=names))
+            found = self.delta.scan(columns=names, predicate=predicate)
+            return pa.RecordBatchReader.from_stream(found)
 
     def history(self, count: int) -> list[dict[str, Any]]:
         """What the log says of the newest commits, newest first."""
