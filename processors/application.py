@@ -27,6 +27,7 @@ from bridge.wire.kafka import (
     HEARTBEAT_MS,
     MESSAGE_BYTES_MAX,
     SESSION_TIMEOUT_MS,
+    TRANSACTION_TIMEOUT_MS,
     KafkaConfig,
 )
 from bridge.wire.pulse import Pulse
@@ -63,6 +64,8 @@ _STATE_CACHE_BYTES = 128 * 1024 * 1024
 # Nobody waits for a row before its transaction is committed, and a commit lets nothing linger: few
 # large requests, up to what one may hold, cost less than many small ones.
 LINGER_MS = 200
+# The broker has aborted the transaction by then.
+_COMMIT_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000 + 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,9 +223,10 @@ class ProcessorApplication(Application):  # type: ignore[misc]
         producer = self._producer
         commit = producer.commit_transaction
 
-        def commit_transaction(*args: Any, **kwargs: Any) -> None:
+        def commit_transaction(positions: Any, group: Any, timeout: float | None = None) -> None:
             failpoint("processor.prepared")
-            commit(*args, **kwargs)
+            # Quix waits for ever: seen with offsets whose broker had restarted.
+            commit(positions, group, _COMMIT_TIMEOUT_S if timeout is None else timeout)
             failpoint("processor.committed")
 
         producer.commit_transaction = commit_transaction

@@ -10,7 +10,10 @@ import warnings
 with warnings.catch_warnings(record=True):
     from quixstreams import Application
     from quixstreams.exceptions import PartitionAssignmentError, QuixException
-    from quixstreams.internal_producer import InternalProducer
+    from quixstreams.internal_producer import (
+        InternalProducer,
+        KafkaProducerTransactionCommitFailed,
+    )
     from quixstreams.kafka.consumer import raise_for_msg_error
     from quixstreams.kafka.exceptions import (
         KafkaBrokerUnavailableError,
@@ -34,6 +37,7 @@ __all__ = [
     "KafkaBrokerUnavailableError",
     "KafkaConsumerException",
     "KafkaProducerDeliveryError",
+    "KafkaProducerTransactionCommitFailed",
     "Marker",
     "PartitionAssignmentError",
     "PartitionTransactionStatus",

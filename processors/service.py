@@ -11,15 +11,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError, TailraceError
-from bridge.wire.kafka import KafkaConfig, unreachable
+from bridge.wire.errors import BrokerUnreachableError, TailraceError
+from bridge.wire.kafka import KafkaConfig
 from bridge.wire.pauses import PausesFollower, ensure_pauses
 from bridge.wire.schemas import read_schemas, register_schema
 from bridge.wire.topics import DEFAULT_RETENTION_MS, TopicNames, admin
@@ -28,6 +27,7 @@ from processors.application import ApplicationSettings, ProcessorApplication
 from processors.aside import DEAD_LETTERS_MAX
 from processors.beginning import Notes, begin
 from processors.compiled import compile_transform
+from processors.explained import closing, explained
 from processors.folder import StateFolder
 from processors.pipeline import Pipeline
 from processors.positions import Positions
@@ -39,14 +39,6 @@ from processors.provision import (
     find_inputs,
     rows_partitions,
 )
-from processors.quix import (
-    InvalidStoreChangelogOffset,
-    KafkaBrokerUnavailableError,
-    KafkaConsumerException,
-    KafkaProducerDeliveryError,
-    PartitionAssignmentError,
-    QuixException,
-)
 from processors.revision import Retirement, at_generation, check_revision
 from processors.settling import settle
 from processors.transform import Transform
@@ -54,21 +46,7 @@ from processors.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-_AGAIN_FIRST_S = 1.0
-_AGAIN_MAX_S = 10.0
-
-_FENCED = frozenset(
-    {
-        KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own codes begin with an underscore)
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.INVALID_PRODUCER_ID_MAPPING,
-        KafkaError.TRANSACTION_COORDINATOR_FENCED,
-    }
-)
+_AGAIN_FIRST_S, _AGAIN_MAX_S = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +71,7 @@ class ProcessorConfig:
         retention_ms: retention of new rows and dead-letter topics.
         accept_change: go on although the transform was changed.
         dead_letters_max: see `processors.aside.Aside`.
-        wait_interval_s: how often a missing input is looked for and named in the log.
+        wait_interval_s: how often a missing input is named in the log.
     """
 
     kafka: KafkaConfig
@@ -150,15 +128,17 @@ class Processor:
         Raises:
             TailraceError: why it can't go on; `retryable` where the next process can.
         """
-        wait_s = _AGAIN_FIRST_S
+        wait_s, began = _AGAIN_FIRST_S, False
         while True:
             begun_at = time.monotonic()
             try:
                 self._run_once(stop)
             except TailraceError as error:
-                if stop.is_set() and _closing(error.__cause__):
+                if stop.is_set() and closing(error.__cause__):
                     return
-                if stop.is_set() or not (error.retryable and self._cut_off):
+                began = began or self._application is not None
+                lost = self._cut_off or (began and isinstance(error, BrokerUnreachableError))
+                if stop.is_set() or not (error.retryable and lost):
                     raise
                 self._application = None
                 self._progress.enter(f"waiting for Kafka: {error}", time.monotonic())
@@ -166,8 +146,7 @@ class Processor:
             else:
                 return
             lived = time.monotonic() - begun_at > _AGAIN_MAX_S
-            wait_s = _AGAIN_FIRST_S if lived else min(wait_s * 2, _AGAIN_MAX_S)
-            stop.wait(wait_s)
+            stop.wait(wait_s := _AGAIN_FIRST_S if lived else min(wait_s * 2, _AGAIN_MAX_S))
 
     def _run_once(self, stop: threading.Event) -> None:
         inputs = self._await_inputs(stop)
@@ -198,7 +177,7 @@ class Processor:
         with (
             contextlib.closing(folder),
             contextlib.closing(self._pauses),
-            _explained(f"transform {self.compiled.name}", self._remedy()),
+            explained(f"transform {self.compiled.name}", self._remedy()),
         ):
             if dropped:
                 folder.clear()
@@ -325,76 +304,7 @@ class Processor:
 
 def _unscanned(transform: Transform) -> frozenset[str]:
     """Tables of which changes alone are wanted."""
-    streams = [entry.stream for entry in transform.inputs.values()]
-    unscanned = [s for s in streams if getattr(s.source, "snapshot", "") == "never"]
-    return frozenset(table for stream in unscanned for table in stream.tables)
-
-
-@contextlib.contextmanager
-def _explained(where: str, gap_remedy: str) -> Iterator[None]:
-    """What Quix and the Kafka client raise, as an error that says how to go on."""
-    try:
-        yield
-    except TailraceError:
-        raise
-    except (KafkaException, QuixException, PartitionAssignmentError) as error:
-        cause = _cause(error)
-        if isinstance(cause, TailraceError):
-            raise cause from None
-        raise _translated(cause, where, gap_remedy) from error
-    except SystemError as error:
-        # The client logged while an exception of a rebalance was on its way: C code wraps it.
-        cause = _cause(error.__cause__) if error.__cause__ is not None else error
-        if isinstance(cause, TailraceError):
-            raise cause from None
-        raise
-
-
-def _closing(error: BaseException | None) -> bool:
-    """Whether partitions came while the consumer was being closed: they go to the next member."""
-    kafka_error = _kafka_error(_cause(error)) if error is not None else None
-    return kafka_error is not None and kafka_error.code() == KafkaError._DESTROY  # noqa: SLF001
-
-
-def _cause(error: BaseException) -> BaseException:
-    while isinstance(error, PartitionAssignmentError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _translated(error: BaseException, where: str, gap_remedy: str) -> TailraceError:
-    if isinstance(error, InvalidStoreChangelogOffset):
-        return TailraceError(
-            "the local state is ahead of its changelog topic, which was re-created",
-            where=where,
-            remedy="Delete the state directory of this replica and start again",
-        )
-    if isinstance(error, KafkaBrokerUnavailableError):
-        return BrokerUnreachableError(str(error), where=where)
-    kafka_error = _kafka_error(error)
-    if kafka_error is None:
-        # What it said may quote an item; the log has where it was raised.
-        logger.error("unexpected error", exc_info=error)
-        return TailraceError(f"unexpected {type(error).__name__}", where=where)
-    if kafka_error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-        return GapError(
-            f"GAP: the next change to read is gone ({kafka_error.str()})",
-            where=where,
-            remedy=gap_remedy,
-        )
-    if kafka_error.code() in _FENCED:
-        return FencedError(
-            f"another process took over ({kafka_error.name()})",
-            where=where,
-            remedy="Give each replica its own TAILRACE_REPLICA",
-        )
-    return unreachable(KafkaException(kafka_error), where)
-
-
-def _kafka_error(error: BaseException) -> KafkaError | None:
-    if isinstance(error, KafkaConsumerException | KafkaProducerDeliveryError):
-        found = getattr(error, "error", None)
-        return found if isinstance(found, KafkaError) else None
-    if error.args and isinstance(error.args[0], KafkaError):
-        return error.args[0]
-    return None
+    streams = (entry.stream for entry in transform.inputs.values())
+    return frozenset(
+        t for s in streams if getattr(s.source, "snapshot", "") == "never" for t in s.tables
+    )

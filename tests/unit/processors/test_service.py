@@ -1,6 +1,7 @@
 """Errors of Quix and Kafka become one line with a remedy; health; folders; revisions."""
 
 import contextlib
+import threading
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -8,16 +9,18 @@ from confluent_kafka import KafkaError, KafkaException
 from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError, TailraceError
 from bridge.wire.kafka import KafkaConfig
 from processors.compiled import compile_transform
+from processors.explained import explained
 from processors.folder import StateFolder
 from processors.progress import Progress
 from processors.quix import (
     InvalidStoreChangelogOffset,
     KafkaBrokerUnavailableError,
     KafkaConsumerException,
+    KafkaProducerTransactionCommitFailed,
     PartitionAssignmentError,
 )
 from processors.revision import describe, differences
-from processors.service import Processor, ProcessorConfig, _explained
+from processors.service import Processor, ProcessorConfig
 from tests.unit.processors.build import declare
 
 
@@ -52,6 +55,11 @@ def logged_meanwhile(cause):
         (InvalidStoreChangelogOffset("x"), TailraceError, "Delete the state directory"),
         (KafkaBrokerUnavailableError("down for 120 s"), BrokerUnreachableError, "down for 120 s"),
         (
+            KafkaProducerTransactionCommitFailed("all attempts failed"),
+            BrokerUnreachableError,
+            "all attempts failed",
+        ),
+        (
             KafkaException(KafkaError(KafkaError._TRANSPORT)),
             BrokerUnreachableError,
             "TAILRACE_BROKERS",
@@ -60,14 +68,49 @@ def logged_meanwhile(cause):
     ],
 )
 def test_what_ends_a_processor_is_one_line(raised, expected, fragment):
-    with pytest.raises(TailraceError) as caught, _explained("somewhere", "the remedy"):
+    with pytest.raises(TailraceError) as caught, explained("somewhere", "the remedy"):
         raise raised
     assert type(caught.value) is expected
     assert fragment in str(caught.value)
 
 
+class Impatient(threading.Event):
+    """Never waits."""
+
+    def wait(self, timeout=None):
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    ("errors", "runs"),
+    [
+        (["silent", "silent at the start", None], 3),
+        (["silent at the start"], 1),  # the process ends, its supervisor has patience
+        (["wrong"], 1),
+    ],
+)
+def test_who_got_no_answer_begins_again_once_it_had_begun(errors, runs):
+    processor = object.__new__(Processor)
+    processor._progress, processor._cut_off = Progress(since_s=0.0), False
+    calls = iter(errors)
+    counted = []
+
+    def run_once(stop):
+        counted.append(error := next(calls))
+        processor._application = object() if error == "silent" else None
+        if error is not None:
+            kind = TailraceError if error == "wrong" else BrokerUnreachableError
+            raise kind(error)
+
+    processor._run_once = run_once
+    ends_well = errors[-1] is None
+    with contextlib.nullcontext() if ends_well else pytest.raises(TailraceError):
+        processor.run(Impatient())
+    assert len(counted) == runs
+
+
 def test_a_fault_of_our_own_is_not_dressed_up():
-    with pytest.raises(ZeroDivisionError), _explained("somewhere", ""):
+    with pytest.raises(ZeroDivisionError), explained("somewhere", ""):
         raise ZeroDivisionError
 
 
