@@ -58,7 +58,7 @@ def built(
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # what goes on running takes half a core from the other tests
 def stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -22,7 +22,14 @@ import orjson
 from bridge import DynamoDBSource
 from bridge.connector.service import Connector, ConnectorConfig
 from bridge.wire.attributes import canonical_key
-from bridge.wire.envelope import Sealed, change_key, change_origin, change_version, header
+from bridge.wire.envelope import (
+    SETTLED,
+    Sealed,
+    change_key,
+    change_origin,
+    change_version,
+    header,
+)
 from bridge.wire.errors import BrokerUnreachableError
 from bridge.wire.kafka import KafkaConfig, committed_ends, read_to_end
 from bridge.wire.topics import TopicNames, admin, existing_topics
@@ -144,7 +151,10 @@ def read_topic(kafka: KafkaConfig, table: str) -> Topic:
     topic = Topic()
     for message in read_to_end(kafka, name, range(count)) if count else ():
         place, value = (message.partition(), message.offset()), message.value()
-        if header(message.headers(), "control"):
+        control = header(message.headers(), "control")
+        if control == SETTLED:
+            continue
+        if control:
             topic.seals.append((*place, Sealed.decode(value)))
             continue
         body = orjson.loads(value)
