@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from bridge.wire.errors import BrokerUnreachableError, FencedError, GapError
 from bridge.wire.kafka import SESSION_TIMEOUT_MS
-from processors.service import Processor, _explained
+from processors.explained import explained
+from processors.service import Processor
 from processors.watch import Watch
 from tests.parts.waiting import wait_until
 
@@ -90,7 +91,7 @@ def test_others_end_with_the_cause(
 def test_partitions_that_come_while_it_closes_are_no_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(BrokerUnreachableError) as caught, _explained("here", "no remedy"):
+    with pytest.raises(BrokerUnreachableError) as caught, explained("here", "no remedy"):
         raise KafkaException(KafkaError(KafkaError._DESTROY))
     with pytest.raises(BrokerUnreachableError):
         lives(monkeypatch, caught.value, None, cut_off=False)
