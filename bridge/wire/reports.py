@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 Stage = Literal["connector", "processor", "sink"]
 
 INTERVAL_S = 5.0
+# How soon a trouble that has come or gone is said, whatever the interval.
+_LOOK_S = 1.0
 # Several reports are missing by then.
 SILENT_S = 20.0
 _KIND = "report"
@@ -187,6 +190,7 @@ class Reporter:
     stopped: str = ""
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _troubled: bool = False
 
     def __enter__(self) -> Reporter:
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -202,10 +206,21 @@ class Reporter:
         producer = self._begin()
         if producer is None:
             return
-        while not self._over.wait(self.interval_s if self._say(producer, None) else 1.0):
+        while not self._rest(self.interval_s if self._say(producer, None) else _LOOK_S):
             pass
         self._say(producer, self.stopped)
         producer.flush(_GOODBYE_S)
+
+    def _rest(self, seconds: float) -> bool:
+        """Until the next report is due, at once where trouble has come or gone; True at the end."""
+        due, troubled = time.monotonic() + seconds, self._troubled
+        while (left := due - time.monotonic()) > 0:
+            if self._over.wait(min(left, _LOOK_S)):
+                return True
+            with suppress(RuntimeError):  # as in `_say`
+                if (self.problem() is not None) != troubled:
+                    return False
+        return self._over.is_set()
 
     def _begin(self) -> Producer | None:
         """A producer, once the topic exists; None if that did not happen before the end."""
@@ -221,9 +236,11 @@ class Reporter:
     def _say(self, producer: Producer, stopped: str | None) -> bool:
         try:
             things = orjson.loads(orjson.dumps(list(self.things())))
+            problem = self.problem()
+            self._troubled = problem is not None
             report = replace(
                 self.report,
-                problem=self.problem(),
+                problem=problem,
                 stopped=stopped,
                 things=tuple(things),
             )

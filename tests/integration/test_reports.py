@@ -46,3 +46,22 @@ def test_a_process_says_how_it_is_and_as_its_last_word_why_it_ended(kafka: Kafka
     (last,) = read_reports(kafka)
     assert last.report.stopped == "no space left"
     assert last.at_s >= first.at_s > 0
+
+
+def test_a_trouble_that_comes_or_goes_is_said_before_the_next_report_is_due(kafka: KafkaConfig):
+    troubles: list[str] = []
+    reporter = Reporter(
+        kafka,
+        this_process(kafka, "sink", "orders.py", ["out"]),
+        lambda: troubles[-1] if troubles else None,
+        interval_s=3600,
+    )
+    with reporter:
+        wait_until(lambda: read_reports(kafka), timeout_s=30, what="the first report")
+        for word in ("disk full", None):
+            troubles[:] = [word] if word else []
+            wait_until(
+                lambda word=word: read_reports(kafka)[0].report.problem == word,
+                timeout_s=30,
+                what=f"{word} to be seen",
+            )

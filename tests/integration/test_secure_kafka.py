@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.integration.conftest import COPY_COLUMNS, Factory
 from tests.parts.secure import PASSWORD, Authority, SecureKafka
+from tests.parts.waiting import wait_until
 from tests.product.oracle import expected_copies
 
 pytestmark = [
@@ -47,7 +48,12 @@ def test_the_pipeline_runs_behind_tls(
     made.await_equal(expected_copies, COPY_COLUMNS)
     report = made.pipeline.verify()
     assert (report["exit"], report["verified"]) == (0, True), report
-    assert made.pipeline.command("status", str(made.pipeline.file)).returncode == 0
+    # Each process says how it is every few seconds.
+    wait_until(
+        lambda: made.pipeline.command("status", str(made.pipeline.file)).returncode == 0,
+        timeout_s=30,
+        what="status to find all well",
+    )
     assert [made.pipeline.stages[name].stop() for name in made.pipeline.stages] == [0, 0, 0]
     assert PASSWORD not in made.pipeline.logs()
 
