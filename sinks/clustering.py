@@ -1,95 +1,151 @@
-"""Rows sorted by key: a table rewritten so that each file holds a narrow range of keys.
+"""Rows put in order: a table rewritten so that each file holds a narrow range of keys, or of the
+columns it is clustered by.
 
-A merge then reads and rewrites only the files its keys lie in, and a lookup reads one. delta-rs's
-z-order is no help here: it compares the first bytes of a text, which all keys share. So ranges of
-keys are read, sorted and written one after the other, in one commit; memory is that of one range.
-The writer's threads take turns, so the ranges of neighbouring files overlap a little.
+A query of such a range, and by key a merge, then reads only the files it lies in. delta-rs's
+z-order is no help here: it compares the first bytes of a text, which all keys share. So ranges are
+read, sorted and written one after the other, in one commit; memory is that of one range. Each
+partition is put in order by itself, in a commit of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
-from deltalake import WriterProperties, write_deltalake
 
-from sinks.keys import sql_text
-from sinks.table import NO_HOOKS, Snapshot, TableError, commit_properties, lake_errors
-from sinks.upkeep import MEDIUM_TARGET
+from sinks.order import Cut, between, cuts_of, equal, in_order
+from sinks.sorted_files import SortedFiles, folder_of, replace_files
+from sinks.table import Snapshot, TableError, lake_errors
+from sinks.upkeep import MEDIUM_TARGET, ranges_of
 
+BY_KEY = ("_key",)
 _SAMPLE_EVERY = 64
 _SAMPLE_ALL = 4096
-_BATCH_ROWS = 16 * 1024
-_COMPRESSED = WriterProperties(
-    compression="ZSTD", compression_level=1, max_row_group_size=128 * 1024
-)
 
 
-def sample_bounds(snapshot: Snapshot, ranges: int) -> list[str]:
-    """Keys that cut the table's into about equal ranges, from a sample of the key column.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is sorted in one commit: a partition, or a table without partitions.
+
+    Args:
+        predicate: of its rows, "" for all.
+        files: as `Snapshot.files` gives them.
+        values: of a partition, by column, as Delta writes them.
+    """
+
+    predicate: str
+    files: pa.Table
+    values: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> list[str]:
+        """Columns its files have bounds of."""
+        names = self.files.column_names
+        return [name.removeprefix("min.") for name in names if name.startswith("min.")]
+
+    @property
+    def bytes(self) -> int:
+        """Of its files."""
+        return sum(self.files["size_bytes"].to_pylist())
+
+    @property
+    def rows(self) -> int | None:
+        """Of its files, None where one does not say."""
+        counts = self.files["num_records"].to_pylist()
+        return None if None in counts else sum(counts)
+
+
+def parts_of(snapshot: Snapshot, files: pa.Table) -> list[Part]:
+    """The table's partitions, or the one part that a table without is.
+
+    Args:
+        files: the snapshot's.
+    """
+    names = snapshot.partitioned_by
+    if not names:
+        return [Part("", files)]
+    values = zip(*(files[f"partition.{name}"].to_pylist() for name in names), strict=True)
+    places: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for place, part in enumerate(values):
+        places[part].append(place)
+    schema = snapshot.schema
+    return [
+        Part(
+            " AND ".join(equal(schema, *each) for each in zip(names, part, strict=True)),
+            files.take(pa.array(found, pa.int64())),
+            dict(zip(names, map(_written, part), strict=True)),
+        )
+        for part, found in places.items()
+    ]
+
+
+def _written(value: object) -> str | None:
+    """A partition value as Delta writes it."""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def sample_cuts(snapshot: Snapshot, order: Sequence[str], part: Part) -> list[Cut]:
+    """Where to cut a part into ranges of about equal size, from a sample of its rows.
 
     Raises:
         TableError: it can't be read.
     """
-    found: list[str] = []
+    found: list[pa.RecordBatch] = []
+    seen, wanted = 0, pa.schema([snapshot.schema.field(name) for name in order])
     with lake_errors(snapshot.uri):
-        for batch in snapshot.delta.scan(columns=["_key"]):
-            keys = pa.record_batch(batch).column(0).cast(pa.string())
-            step = 1 if len(found) < _SAMPLE_ALL else _SAMPLE_EVERY
-            found += keys.take(pa.array(range(0, len(keys), step), pa.int64())).to_pylist()
-    return key_bounds(found, ranges)
+        rows = snapshot.delta.scan(columns=list(order), predicate=part.predicate or None)
+        for batch in pa.RecordBatchReader.from_stream(rows):
+            step = 1 if seen < _SAMPLE_ALL else _SAMPLE_EVERY
+            # Views, as they come, can't be taken from.
+            rows_taken = pa.array(range(0, len(batch), step), pa.int64())
+            found.append(batch.cast(wanted).take(rows_taken))
+            seen += len(batch)
+    return cuts_of(pa.Table.from_batches(found, wanted), order, ranges_of(part.bytes))
 
 
-def key_bounds(sample: Sequence[str], ranges: int) -> list[str]:
-    """Keys that cut the sample into about as many ranges, ascending, none twice. Pure."""
-    ordered = sorted(sample)
-    cuts = [ordered[len(ordered) * n // ranges] for n in range(1, ranges)] if ordered else []
-    return sorted(set(cuts))
-
-
-def sort_by_key(snapshot: Snapshot, bounds: Sequence[str], goes_on: Callable[[], bool]) -> None:
-    """Rewrite the table sorted by key, in one commit onto this snapshot.
+def sort_part(
+    snapshot: Snapshot,
+    order: Sequence[str],
+    part: Part,
+    cuts: Sequence[Cut],
+    goes_on: Callable[[], bool],
+) -> None:
+    """Rewrite a part sorted, in one commit onto this snapshot.
 
     Args:
-        snapshot: of a table without partitions.
-        bounds: of the ranges.
+        order: columns, the most important one first.
+        cuts: of the ranges.
         goes_on: asked before each range; where it says no, nothing is committed.
 
     Raises:
         TableError: it failed, was given up, or may have failed; a fresh snapshot tells.
     """
+    lows, highs = [None, *cuts], [*cuts, None]
+    measured = dict.fromkeys([*order, *part.measured])
     with lake_errors(snapshot.uri):
-        write_deltalake(
-            snapshot.delta,
-            pa.RecordBatchReader.from_batches(snapshot.schema, _sorted(snapshot, bounds, goes_on)),
-            mode="overwrite",
-            target_file_size=MEDIUM_TARGET,
-            writer_properties=_COMPRESSED,
-            commit_properties=commit_properties({}),
-            post_commithook_properties=NO_HOOKS,
-        )
-
-
-def _sorted(
-    snapshot: Snapshot, bounds: Sequence[str], goes_on: Callable[[], bool]
-) -> Iterator[pa.RecordBatch]:
-    lows, highs = [None, *bounds], [*bounds, None]
-    # delta-rs pulls from a thread of its runtime, on which it can't read at the same time.
-    with ThreadPoolExecutor(1, thread_name_prefix="range") as reader:
+        folder = folder_of(part.files)
+        files = SortedFiles(snapshot, folder, part.values, measured, MEDIUM_TARGET)
         for low, high in zip(lows, highs, strict=True):
             if not goes_on():
                 raise TableError("sorting was given up", where=snapshot.uri)
-            table = reader.submit(_range, snapshot, low, high).result()
-            yield from table.to_batches(_BATCH_ROWS)
+            limits = (part.predicate, between(snapshot.schema, order, low, high))
+            files.write(_range(snapshot, order, limits))
+        files.end_file()
+        # What ranges of rows lost or doubled must never become the table.
+        if part.rows is not None and files.rows != part.rows:
+            raise TableError(
+                f"sorting found {files.rows} rows where the table has {part.rows}",
+                where=snapshot.uri,
+            )
+        replace_files(snapshot, part.files, part.values, files.adds, ",".join(order))
 
 
-def _range(snapshot: Snapshot, low: str | None, high: str | None) -> pa.Table:
-    limits = []
-    if low is not None:
-        limits.append(f"_key >= {sql_text(low)}")
-    if high is not None:
-        limits.append(f"_key < {sql_text(high)}")
-    rows = snapshot.delta.scan(predicate=" AND ".join(limits) or None)
+def _range(snapshot: Snapshot, order: Sequence[str], limits: Sequence[str]) -> pa.Table:
+    predicate = " AND ".join(filter(None, limits))
+    rows = snapshot.delta.scan(predicate=predicate or None)
     table = pa.RecordBatchReader.from_stream(rows).read_all().cast(snapshot.schema)
-    return table.sort_by("_key")
+    return in_order(table, order)

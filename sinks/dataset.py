@@ -9,7 +9,7 @@ from typing import Literal
 
 from bridge.wire.errors import ConfigurationError
 from sinks.layout import Layout
-from sinks.options import check_properties
+from sinks.options import CLUSTER_COLUMNS_MAX, check_cluster_by, check_properties
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
@@ -29,6 +29,9 @@ class Dataset:
             to when (SCD type 2: `valid_from`, `valid_to`, `is_current`); `log`, every change once
             (`_op`: upsert, delete, read).
         partition_by: columns, `days(column)` or `bucket(n, column)`; see `sinks.layout`.
+        cluster_by: up to four columns that queries ask for ranges or values of, the most important
+            one first; the sink keeps the rows of each partition sorted by them. Merges profit from
+            rows sorted by key, so leave it out where nothing else is asked for.
         deletes: of a current dataset: `remove` takes a deleted row out, `soft` leaves it with
             `_deleted` true and `_deleted_at`.
         path: where the table lies instead: below the lake (`finance/orders`), or a URI or folder of
@@ -46,6 +49,7 @@ class Dataset:
     key: Sequence[str] = ()
     mode: Literal["current", "history", "log"] = "current"
     partition_by: Sequence[str] = ()
+    cluster_by: Sequence[str] = ()
     deletes: Literal["remove", "soft"] = "remove"
     path: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +62,7 @@ class Dataset:
                 where=where,
                 remedy="Use 1 to 200 of A-Z a-z 0-9 _ . - and begin with a letter or digit",
             )
-        for name in ("tags", "key", "partition_by"):
+        for name in ("tags", "key", "partition_by", "cluster_by"):
             value = getattr(self, name)
             if isinstance(value, str) or not all(isinstance(text, str) for text in value):
                 raise ConfigurationError(
@@ -73,6 +77,24 @@ class Dataset:
             object.__setattr__(self, "path", _checked_path(self.path, where))
         object.__setattr__(self, "properties", check_properties(self.properties, where))
         self.layout.check(where)
+        chosen = len(self.cluster_by)
+        if chosen > CLUSTER_COLUMNS_MAX or len({*self.cluster_by}) < chosen:
+            raise ConfigurationError(
+                f"cluster_by={list(self.cluster_by)!r}",
+                where=where,
+                remedy=f"Name up to {CLUSTER_COLUMNS_MAX} columns, each once",
+            )
+
+    def check_columns(self, columns: Mapping[str, str]) -> None:
+        """Compare with the columns of the transform: wire types by name.
+
+        Raises:
+            ConfigurationError: `partition_by` or `cluster_by` names a column that is unknown or of
+                a type it can't be made of, or a column has a name that the table uses.
+        """
+        where = f"Dataset(id={self.id!r})"
+        self.layout.check_columns(columns, where)
+        check_cluster_by(self.cluster_by, self.layout, columns, where)
 
     @property
     def layout(self) -> Layout:

@@ -17,6 +17,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.keys import quoted
 from sinks.known_keys import KnownKeys
 from sinks.layout import DELETED, DELETED_AT, OPERATION
 from sinks.table import NO_HOOKS, Snapshot, commit_properties, lake_errors
@@ -186,8 +187,3 @@ def _kept(snapshot: Snapshot, changes: pa.Table) -> list[str]:
 def _count(changes: pa.Table, operation: str) -> int:
     found: int = pc.sum(pc.equal(changes[OPERATION], operation)).as_py()
     return found or 0
-
-
-def quoted(name: str) -> str:
-    """A column's name in a condition."""
-    return "`" + name.replace("`", "``") + "`"

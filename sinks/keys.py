@@ -30,3 +30,8 @@ def older_rows(table: str, tables: Sequence[str], epoch: int) -> str:
 def sql_text(text: str) -> str:
     """A text literal for a predicate."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A column's name in a predicate."""
+    return "`" + name.replace("`", "``") + "`"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sinks.table import Snapshot
+from sinks.table import SORTED_METADATA, Snapshot
 
 # Eight bytes each: 256 MB. A table that would exceed them is merged into, as without any.
 KEYS_MAX = 32_000_000
@@ -143,7 +143,9 @@ def _brings_no_keys(snapshot: Snapshot, since: int) -> bool:
     if not 0 < count <= _LOOK_BACK:
         return False
     history = snapshot.history(count)
-    return len(history) == count and all(commit.get("operation") in _KEYLESS for commit in history)
+    return len(history) == count and all(
+        commit.get("operation") in _KEYLESS or SORTED_METADATA in commit for commit in history
+    )
 
 
 def _hashes(keys: Sequence[str]) -> Hashes:

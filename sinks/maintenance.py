@@ -14,12 +14,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import islice
 
 from sinks import failpoints
-from sinks.clustering import sample_bounds, sort_by_key
+from sinks.cluster_by import ChosenOrder, is_chosen, order_of
+from sinks.clustering import BY_KEY, parts_of, sample_cuts, sort_part
 from sinks.failpoints import Failpoint
-from sinks.table import NO_HOOKS, Snapshot, TableError, commit_properties, lake_errors
+from sinks.order import Cut
+from sinks.table import (
+    NO_HOOKS,
+    SORTED_METADATA,
+    Snapshot,
+    TableError,
+    commit_properties,
+    lake_errors,
+)
 from sinks.upkeep import (
     LARGE_TARGET,
     RANGE_BYTES,
@@ -33,7 +43,6 @@ from sinks.upkeep import (
     file_facts,
     kept_hours,
     may_cluster,
-    ranges_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -81,6 +90,7 @@ class Caretaker:
         self._cleaned_at_s = clock()
         self._files = 0
         self._rewrites: deque[Rewrite] = deque(maxlen=_MERGES_KEPT)
+        self._chosen = ChosenOrder(clock)
         self.optimized_at_s: float | None = None
 
     def merged(self, keys: Iterable[str], rows: int, files_rewritten: int) -> None:
@@ -98,7 +108,7 @@ class Caretaker:
         snapshot = self._fresh()
         if snapshot is None:
             return None
-        facts = file_facts(snapshot.files())
+        facts = facts_of(snapshot)
         self._files = facts.files
         self.optimized_at_s = optimized_at_s(snapshot)
         return facts
@@ -115,22 +125,35 @@ class Caretaker:
         if snapshot is None:
             return None
         self._checked_version = snapshot.version
-        facts = file_facts(snapshot.files())
-        bounds = self._bounds(snapshot, facts)
-        jobs = due_jobs(self._upkeep(snapshot, facts, clustering=bounds is not None))
+        facts = facts_of(snapshot)
+        sorting = self._sorting(snapshot, facts)
+        jobs = due_jobs(self._upkeep(snapshot, facts, clustering=sorting is not None))
         if jobs:
             self._failpoint(failpoints.BEFORE_MAINTENANCE)
-            facts = self._do(jobs, facts, bounds or [])
+            facts = self._do(jobs, facts, sorting or _nothing)
             self._failpoint(failpoints.AFTER_MAINTENANCE)
         self._files = facts.files
         return facts
 
-    def _bounds(self, snapshot: Snapshot, facts: FileFacts) -> list[str] | None:
-        """Of the ranges to sort the table in, None if that does not pay."""
+    def _sorting(self, snapshot: Snapshot, facts: FileFacts) -> Callable[[], None] | None:
+        """What puts the table in order, None if that does not pay."""
+        if facts.chosen_order:
+            due = self._chosen.due(snapshot, snapshot.files())
+            return partial(self._chosen.sort, due, self._fresh, self._goes_on) if due else None
         if not may_cluster(facts, self._rewrites):
             return None
-        bounds = sample_bounds(snapshot, ranges_of(facts.bytes))
-        return bounds if clustering_pays(facts.bytes, self._rewrites, bounds) else None
+        (whole,) = parts_of(snapshot, snapshot.files())
+        cuts = sample_cuts(snapshot, BY_KEY, whole)
+        keys = [str(key) for (key,) in cuts]
+        if not clustering_pays(facts.bytes, self._rewrites, keys):
+            return None
+        return partial(self._sort_by_key, cuts)
+
+    def _sort_by_key(self, cuts: Sequence[Cut]) -> None:
+        snapshot = self._fresh()
+        if snapshot is not None:
+            (whole,) = parts_of(snapshot, snapshot.files())
+            sort_part(snapshot, BY_KEY, whole, cuts, self._goes_on)
 
     def _upkeep(self, snapshot: Snapshot, facts: FileFacts, *, clustering: bool) -> Upkeep:
         now_s = self._clock()
@@ -143,17 +166,17 @@ class Caretaker:
             since_vacuum_s=now_s - vacuumed_at_s(snapshot),
         )
 
-    def _do(self, jobs: Sequence[Job], facts: FileFacts, bounds: Sequence[str]) -> FileFacts:
+    def _do(self, jobs: Sequence[Job], facts: FileFacts, sort: Callable[[], None]) -> FileFacts:
         for job in jobs:
             snapshot = self._fresh()
             if snapshot is None:
                 return facts
             try:
-                self._run(job, snapshot, facts.compaction(), bounds)
+                self._run(job, snapshot, facts.compaction(), sort)
                 if job in (Job.COMPACT, Job.CLUSTER):
                     self._rewrites.clear()
                     snapshot = self._fresh() or snapshot
-                    facts = file_facts(snapshot.files())
+                    facts = facts_of(snapshot)
                     self.optimized_at_s = self._clock()
             except TableError as error:
                 logger.warning("maintenance put off", extra={"job": job.value, "cause": str(error)})
@@ -162,7 +185,7 @@ class Caretaker:
         return facts
 
     def _run(
-        self, job: Job, snapshot: Snapshot, packing: Packing | None, bounds: Sequence[str]
+        self, job: Job, snapshot: Snapshot, packing: Packing | None, sort: Callable[[], None]
     ) -> None:
         if job is Job.CHECKPOINT:
             write_checkpoint(snapshot)
@@ -173,20 +196,33 @@ class Caretaker:
         elif job is Job.VACUUM:
             vacuum(snapshot, self._clock())
         else:
-            self._rewrite(job, snapshot, packing, bounds)
+            self._rewrite(job, snapshot, packing, sort)
 
     def _rewrite(
-        self, job: Job, snapshot: Snapshot, packing: Packing | None, bounds: Sequence[str]
+        self, job: Job, snapshot: Snapshot, packing: Packing | None, sort: Callable[[], None]
     ) -> None:
         size = RANGE_BYTES if packing is None or job is Job.CLUSTER else packing.target
         with self._admitted(size * _UNPACKED) as ready:
             if not ready:
                 raise TableError("the lease is gone", where=snapshot.uri)
             if job is Job.CLUSTER:
-                sort_by_key(snapshot, bounds, self._goes_on)
+                sort()
             elif packing is not None:
                 compact(snapshot, packing.target)
         self._failpoint(failpoints.AFTER_COMPACTION)
+
+
+def _nothing() -> None:
+    """No sorting is due."""
+
+
+def facts_of(snapshot: Snapshot) -> FileFacts:
+    """The files of a snapshot.
+
+    Raises:
+        TableError: the lake does not answer.
+    """
+    return file_facts(snapshot.files(), chosen_order=is_chosen(order_of(snapshot)))
 
 
 def compact(snapshot: Snapshot, target: int = LARGE_TARGET) -> None:
@@ -278,8 +314,6 @@ def optimized_at_s(snapshot: Snapshot) -> float | None:
         TableError: the lake does not answer.
     """
     for commit in snapshot.history(_LOOK_BACK):
-        parameters = commit.get("operationParameters") or {}
-        overwritten = str(parameters.get("mode", "")).lower() == "overwrite"
-        if commit.get("operation") == "OPTIMIZE" or overwritten:
+        if commit.get("operation") == "OPTIMIZE" or SORTED_METADATA in commit:
             return float(commit.get("timestamp") or 0) / 1000
     return None

@@ -10,12 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from bridge.wire.errors import ConfigurationError, TailraceError
-from sinks.clustering import sample_bounds, sort_by_key
-from sinks.maintenance import clean_log, compact, deletable_files, vacuum, write_checkpoint
+from bridge.wire.errors import TailraceError
+from sinks.cluster_by import CLUSTERED_TRANSACTION, newer_bytes, note_sorted, order_of, sort_one
+from sinks.clustering import Part, parts_of
+from sinks.maintenance import (
+    clean_log,
+    compact,
+    deletable_files,
+    facts_of,
+    vacuum,
+    write_checkpoint,
+)
 from sinks.table import Snapshot, TableError, TableStore
-from sinks.upkeep import MEGABYTE, FileFacts, Job, Packing, file_facts, ranges_of
+from sinks.upkeep import MEGABYTE, FileFacts, Job, Packing
 
 _ATTEMPTS = 5
 
@@ -29,30 +38,17 @@ class Step:
     why: str
 
 
-def facts_of(snapshot: Snapshot) -> FileFacts:
-    """The files of a snapshot.
-
-    Raises:
-        TableError: the lake does not answer.
-    """
-    return file_facts(snapshot.files())
-
-
-def planned(snapshot: Snapshot, *, by_key: bool) -> list[Step]:
+def planned(snapshot: Snapshot, *, sort: bool) -> list[Step]:
     """What optimizing the table does, in order; changes nothing.
 
+    Args:
+        sort: put it in the order of its `cluster_by`, of the key where it has none.
+
     Raises:
-        ConfigurationError: a table with partitions is to be sorted by key.
         TableError: the lake does not answer.
     """
     facts = facts_of(snapshot)
-    if by_key and facts.partitioned:
-        raise ConfigurationError(
-            "a table with partitions is not sorted by key: its partitions are its order",
-            where=snapshot.uri,
-            remedy="Leave out --by-key",
-        )
-    rewrite = _sorting(facts) if by_key else _compaction(facts)
+    rewrite = _sorting(snapshot, facts) if sort else _compaction(facts)
     gone = deletable_files(snapshot)
     old = f"{gone} files left the table longer ago than readers need them; those still there go"
     return [
@@ -69,19 +65,29 @@ def carry_out(store: TableStore, step: Step) -> None:
     Raises:
         TailraceError: the table's writer was faster every time, or the lake does not answer.
     """
+    if step.job is not Job.CLUSTER:
+        _persist(store, step.job, lambda snapshot: _run(step.job, snapshot))
+        return
+    snapshot = store.open()
+    for part in [] if snapshot is None else _unsorted(snapshot):
+        _persist(store, step.job, partial(sort_one, predicate=part.predicate, goes_on=lambda: True))
+    _persist(store, step.job, lambda latest: note_sorted(latest, time.time()))
+
+
+def _persist(store: TableStore, job: Job, do: Callable[[Snapshot], object]) -> None:
     last: TableError | None = None
     for _ in range(_ATTEMPTS):
         snapshot = store.open()
         if snapshot is None:
             return
         try:
-            _run(step.job, snapshot)
+            do(snapshot)
         except TableError as error:
             last = error
         else:
             return
     raise TailraceError(
-        f"{step.job.value} failed {_ATTEMPTS} times: {last}",
+        f"{job.value} failed {_ATTEMPTS} times: {last}",
         where=store.uri,
         remedy="If its sink commits all the time: tailrace pause dataset:ID, and resume it after",
     )
@@ -91,7 +97,6 @@ def _run(job: Job, snapshot: Snapshot) -> None:
     packing = _packing(facts_of(snapshot))
     jobs: dict[Job, Callable[[], object]] = {
         Job.COMPACT: lambda: compact(snapshot, packing.target) if packing else None,
-        Job.CLUSTER: lambda: _sort(snapshot),
         Job.VACUUM: lambda: vacuum(snapshot, time.time()),
         Job.CHECKPOINT: lambda: write_checkpoint(snapshot),
         Job.CLEAN_LOG: lambda: clean_log(snapshot),
@@ -99,9 +104,10 @@ def _run(job: Job, snapshot: Snapshot) -> None:
     jobs[job]()
 
 
-def _sort(snapshot: Snapshot) -> None:
-    ranges = ranges_of(facts_of(snapshot).bytes)
-    sort_by_key(snapshot, sample_bounds(snapshot, ranges), lambda: True)
+def _unsorted(snapshot: Snapshot) -> list[Part]:
+    at_ms = snapshot.transaction(CLUSTERED_TRANSACTION) or 0
+    parts = parts_of(snapshot, snapshot.files())
+    return [part for part in parts if newer_bytes(part, at_ms)]
 
 
 def _packing(facts: FileFacts) -> Packing | None:
@@ -120,14 +126,20 @@ def _compaction(facts: FileFacts) -> Step:
     )
 
 
-def _sorting(facts: FileFacts) -> Step:
+def _sorting(snapshot: Snapshot, facts: FileFacts) -> Step:
     if not facts.files:
         return Step(Job.CLUSTER, False, "there are no rows")
+    order = ", ".join(order_of(snapshot))
+    parts = _unsorted(snapshot)
+    if not parts:
+        return Step(Job.CLUSTER, False, f"no file is newer than the last sorting by {order}")
+    size = size_text(sum(part.bytes for part in parts))
+    where = f" of {len(parts)} partitions" if facts.partitioned else ""
     return Step(
         Job.CLUSTER,
         True,
-        f"a lookup by key may open {facts.lookup_files:.1f} of {facts.files} files; all "
-        f"{size_text(facts.bytes)} are rewritten in {ranges_of(facts.bytes)} ranges of keys",
+        f"a lookup by key may open {facts.lookup_files:.1f} of {facts.files} files; {size}{where} "
+        f"are rewritten, sorted by {order}",
     )
 
 

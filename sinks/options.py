@@ -1,12 +1,16 @@
-"""Table properties a dataset may set: checked where they are declared. Plain data, no SDK."""
+"""What a dataset may set of its table at any time: checked where declared. Plain data, no SDK."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bridge.wire.errors import ConfigurationError
+from sinks.layout import Layout
 
+CLUSTER_COLUMNS_MAX = 4
+_ORDERED_TYPES = ("string", "bigint", "date", "timestamp")
+_OWN_ORDERED = {"_key": "string", "_event_time": "timestamp"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _INTERVAL = re.compile(
     r"interval [0-9]+ (second|minute|hour|day|week)s?( [0-9]+ (second|minute|hour|day)s?)*",
@@ -73,3 +77,39 @@ def check_properties(properties: Mapping[str, str], where: str) -> dict[str, str
                 )
         found[name] = text
     return found
+
+
+def check_cluster_by(
+    names: Sequence[str], layout: Layout, columns: Mapping[str, str], where: str
+) -> None:
+    """Compare `cluster_by` with the columns of the table.
+
+    Args:
+        columns: of the transform: wire types by name.
+
+    Raises:
+        ConfigurationError: a column is unknown, has no order, or partitions the table.
+    """
+    known = {**columns, **layout.own_columns, **_OWN_ORDERED}
+    partitions = {part.name for part in layout.partitions}
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(
+                f"cluster_by names {name!r}, which the transform does not select",
+                where=where,
+                remedy=f"Its columns: {', '.join(columns) or 'none that is declared'}",
+            )
+        if name in partitions:
+            raise ConfigurationError(
+                f"cluster_by names {name!r}, which is the same in all of a partition",
+                where=where,
+                remedy="Leave it out",
+            )
+        of = known[name]
+        if of not in _ORDERED_TYPES:
+            raise ConfigurationError(
+                f"cluster_by names {name!r}, whose column is a {of}: "
+                "a string, bigint, date or timestamp is needed",
+                where=where,
+                remedy="Cast it in the transform, or leave it out",
+            )

@@ -1,4 +1,4 @@
-"""What a table says about itself: name, tags, layout, statistics, retention.
+"""What a table says about itself: name, tags, layout, order, statistics, retention.
 
 All of it stands in properties, which a changed declaration updates in a commit of its own, except
 the layout: it can't be changed in place.
@@ -12,6 +12,7 @@ import orjson
 
 from bridge.wire.errors import ConfigurationError
 from sinks.dataset import Dataset
+from sinks.keys import quoted
 from sinks.layout import Layout
 from sinks.ledger import LOADING
 from sinks.table import SNAPSHOT_PROPERTY, Snapshot
@@ -19,6 +20,7 @@ from sinks.table import SNAPSHOT_PROPERTY, Snapshot
 TAGS_PROPERTY = "tailrace.tags"
 DATASET_PROPERTY = "tailrace.dataset"
 LAYOUT_PROPERTY = "tailrace.layout"
+CLUSTER_PROPERTY = "tailrace.cluster_by"
 CHECKPOINT_INTERVAL = 20
 _STATISTICS = {"log": "_key,_version,_event_time", "history": "_key,_version,valid_from,valid_to"}
 
@@ -31,15 +33,18 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
 def declared_properties(dataset: Dataset) -> dict[str, str]:
     """Those that follow from the declaration."""
     layout = dataset.layout
+    measured = _STATISTICS.get(layout.mode, "_key,_version,_event_time").split(",")
+    measured += [quoted(name) for name in dataset.cluster_by if name not in measured]
     return {
         "delta.checkpointInterval": str(CHECKPOINT_INTERVAL),
-        "delta.dataSkippingStatsColumns": _STATISTICS.get(layout.mode, "_key,_version,_event_time"),
+        "delta.dataSkippingStatsColumns": ",".join(measured),
         "delta.logRetentionDuration": "interval 7 days",
         "delta.deletedFileRetentionDuration": "interval 9 days",  # vacuum keeps two less
         **dataset.properties,
         DATASET_PROPERTY: dataset.id,
         TAGS_PROPERTY: orjson.dumps(list(dataset.tags)).decode(),
         LAYOUT_PROPERTY: layout.text,
+        CLUSTER_PROPERTY: orjson.dumps(list(dataset.cluster_by)).decode(),
     }
 
 
@@ -50,12 +55,13 @@ def outdated_metadata(
     if snapshot is None:
         return []
     found = snapshot.properties
+    unsaid = {LAYOUT_PROPERTY: Layout().text, CLUSTER_PROPERTY: "[]"}
     changed = {
         name: value
         for name, value in declared_properties(dataset).items()
         if found.get(name) != value
-        # A table of a release before says nothing of the only layout there was.
-        and not (name == LAYOUT_PROPERTY and name not in found and value == Layout().text)
+        # A table of a release before says nothing of the only layout and order there was.
+        and not (name not in found and value == unsaid.get(name))
     }
     commits: list[Callable[[Snapshot], None]] = []
     if changed:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 from deltalake.writer import write_deltalake
 
 from bridge.wire.errors import TailraceError
@@ -26,6 +27,8 @@ from bridge.wire.errors import TailraceError
 logger = logging.getLogger(__name__)
 
 SNAPSHOT_PROPERTY = "tailrace.snapshot"
+SORTED_METADATA = "tailrace.sorted"
+"""In the log beside a commit that put rows in order and changed none: what they are sorted by."""
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
@@ -140,6 +143,22 @@ class Snapshot:
                 "append",
                 self.delta.schema(),
                 commit_properties=commit_properties(transactions),
+                post_commithook_properties=NO_HOOKS,
+            )
+
+    def commit_actions(
+        self, actions: Sequence[AddAction | RemoveAction], said: Mapping[str, str]
+    ) -> None:
+        """A commit of files that come and go; `said` stands beside it in the log."""
+        with lake_errors(self.uri):
+            self.delta.create_write_transaction(
+                list(actions),
+                "append",
+                self.delta.schema(),
+                partition_by=self.partitioned_by,
+                commit_properties=CommitProperties(
+                    max_commit_retries=0, custom_metadata=dict(said)
+                ),
                 post_commithook_properties=NO_HOOKS,
             )
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sinks.properties import CHECKPOINT_INTERVAL
 
@@ -71,8 +72,8 @@ class Packing:
 class FileFacts:
     """Live files of a table, as a query sees them.
 
-    `sizes` are bytes by partition. `lookup_files` is how many files may hold one key, by their
-    bounds: the mean over files, 0 where there are none, all where bounds are unknown.
+    `sizes` are bytes by partition. `lookup_files` is how many files may hold one key, as
+    `files_of_value` tells. `chosen_order`: rows are kept in another order than by key.
     """
 
     files: int
@@ -81,11 +82,12 @@ class FileFacts:
     lookup_files: float
     sizes: tuple[tuple[int, ...], ...]
     partitioned: bool
+    chosen_order: bool = False
 
     @property
     def in_ranges(self) -> bool:
         """Whether files hold ranges of keys, which compaction to large files would mix up."""
-        return self.files > 1 and self.lookup_files <= max(self.files * SORTED_OVERLAP, 1.0)
+        return in_ranges(self.files, self.lookup_files)
 
     def packing(self, target: int) -> Packing:
         """What compaction to `target` does."""
@@ -99,13 +101,14 @@ class FileFacts:
 
     def compaction(self, fewer_least: int = FEWER_FILES_LEAST) -> Packing | None:
         """The smallest compaction that pays, if one does."""
-        targets = (MEDIUM_TARGET,) if self.in_ranges else (MEDIUM_TARGET, LARGE_TARGET)
+        ordered = self.in_ranges or self.chosen_order
+        targets = (MEDIUM_TARGET,) if ordered else (MEDIUM_TARGET, LARGE_TARGET)
         least = max(fewer_least, 1)
         found = (self.packing(target) for target in targets)
         return next((each for each in found if each.fewer >= least and each.gain > 0), None)
 
 
-def file_facts(files: pa.Table) -> FileFacts:
+def file_facts(files: pa.Table, *, chosen_order: bool = False) -> FileFacts:
     """Facts from a table's add actions, flattened."""
     sizes = files["size_bytes"].to_pylist()
     names = [name for name in files.column_names if name.startswith("partition.")]
@@ -117,20 +120,38 @@ def file_facts(files: pa.Table) -> FileFacts:
         files=len(sizes),
         bytes=sum(sizes),
         small_files=sum(size < SMALL_FILE_BYTES for size in sizes),
-        lookup_files=_lookup_files(files),
+        lookup_files=files_of_value(files, "_key"),
         sizes=tuple(tuple(group) for group in groups.values()),
         partitioned=bool(names),
+        chosen_order=chosen_order,
     )
 
 
-def _lookup_files(files: pa.Table) -> float:
+def in_ranges(files: int, files_of_one: float) -> bool:
+    """Whether so many files hold ranges, where one value may be in `files_of_one` of them."""
+    return files > 1 and files_of_one <= max(files * SORTED_OVERLAP, 1.0)
+
+
+def files_of_value(files: pa.Table, column: str) -> float:
+    """How many files may hold one value of a column, by their bounds: the mean over files.
+
+    0 where there are no files, all where bounds are unknown. A file whose values are all NULL has
+    none and is left out.
+    """
     if not files.num_rows:
         return 0.0
-    if not {"min._key", "max._key"} <= set(files.column_names):
+    low, high, nulls = (f"{of}.{column}" for of in ("min", "max", "null_count"))
+    if not {low, high} <= set(files.column_names):
         return float(files.num_rows)
-    lows, highs = files["min._key"].to_pylist(), files["max._key"].to_pylist()
+    known = files
+    if {nulls, "num_records"} <= set(files.column_names):
+        all_null = pc.fill_null(pc.equal(files[nulls], files["num_records"]), fill_value=False)
+        known = files.filter(pc.invert(all_null))
+    lows, highs = known[low].to_pylist(), known[high].to_pylist()
     if None in lows or None in highs:
         return float(files.num_rows)
+    if not lows:
+        return 1.0
     begun, ended = sorted(lows), sorted(highs)
     # Of a file's keys: the files that begin before its last, less those that end before its first.
     pairs = zip(lows, highs, strict=True)

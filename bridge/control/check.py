@@ -39,6 +39,7 @@ def _described(feed: Feed) -> dict[str, Any]:
         "dataset": dataset.id,
         "mode": dataset.mode,
         "partition_by": list(dataset.partition_by),
+        "cluster_by": list(dataset.cluster_by),
         "deletes": dataset.deletes,
         "path": dataset.path,
         "key": list(flow.schema.key),
@@ -57,6 +58,8 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     lines = [f"{way} ({entry['mode']}, keyed by {key}, {state})"]
     if entry["partition_by"]:
         lines.append(f"  partitioned by {', '.join(entry['partition_by'])}")
+    if entry["cluster_by"]:
+        lines.append(f"  sorted by {', '.join(entry['cluster_by'])}")
     if entry["deletes"] == "soft":
         lines.append("  deleted rows stay, with _deleted true")
     if entry["path"] is not None:

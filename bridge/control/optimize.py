@@ -24,8 +24,9 @@ def optimize(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and why; change nothing.")
     ] = False,
-    by_key: Annotated[
-        bool, typer.Option("--by-key", help="Sort the rows by key; rewrites the whole table.")
+    sort: Annotated[
+        bool,
+        typer.Option("--sort", help="Sort the rows by cluster_by's columns, or else by key."),
     ] = False,
     lake: Annotated[
         str | None, typer.Option(help="Base URI of the tables; TAILRACE_LAKE by default.")
@@ -36,23 +37,24 @@ def optimize(
     settings = command_settings("optimize")
     if lake is not None:
         settings = settings.model_copy(update={"lake": lake})
-    run_optimize(settings, dataset, dry_run=dry_run, by_key=by_key, as_json=as_json)
+    run_optimize(settings, dataset, dry_run=dry_run, sort=sort, as_json=as_json)
 
 
 def run_optimize(
-    settings: Settings, dataset: str, *, dry_run: bool, by_key: bool, as_json: bool
+    settings: Settings, dataset: str, *, dry_run: bool, sort: bool, as_json: bool
 ) -> None:
     """Explain, and do it unless it is a dry run.
 
     Raises:
-        ConfigurationError: there is no such table, or it can't be sorted.
+        ConfigurationError: there is no such table.
         TailraceError: the lake does not answer, or the table's sink was faster every time.
     """
     from bridge.control.stages import needing
 
     with needing("sink"):
         from sinks.location import located
-        from sinks.optimizing import carry_out, facts_of, lines, planned
+        from sinks.maintenance import facts_of
+        from sinks.optimizing import carry_out, lines, planned
         from sinks.table import TableStore, lake_storage_options
     uri = settings.lake_uri()
     options = lake_storage_options(uri, settings.storage_options())
@@ -64,7 +66,7 @@ def run_optimize(
             where=store.uri,
             remedy="Check the id and TAILRACE_LAKE",
         )
-    facts, steps = facts_of(snapshot), planned(snapshot, by_key=by_key)
+    facts, steps = facts_of(snapshot), planned(snapshot, sort=sort)
     if not as_json:
         for line in lines(facts, steps):
             typer.echo(line)

@@ -197,7 +197,7 @@ def _feeds(transform: Transform) -> list[Feed]:
         source = next(each for each in declared.each if each.table_name == flow.table)
         dataset = cast("Dataset", flow.dataset)
         columns = {column.name: column.type for column in flow.schema.columns}
-        dataset.layout.check_columns(columns, f"Dataset(id={dataset.id!r})")
+        dataset.check_columns(columns)
         feed = Feed(flow, dataset, source, found=bool(declared.table_tags))
         found.setdefault(flow.dataset.id, []).append(feed)
     return [replace(first, others=tuple(others)) for first, *others in found.values()]

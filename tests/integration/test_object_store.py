@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from sinks.clustering import sample_bounds, sort_by_key
+from sinks.clustering import BY_KEY, parts_of, sample_cuts, sort_part
 from sinks.maintenance import VACUUMED_TRANSACTION, vacuum
 from sinks.optimizing import carry_out, planned
 from sinks.table import Snapshot, TableStore, lake_storage_options
@@ -98,10 +98,12 @@ def test_a_table_is_maintained_there_and_keeps_every_row(s3: S3, namespace: str)
         row = pa.table({"_key": [f"k{number * 5 % 6}"], "n": [number]}, schema=numbers.schema)
         fresh(store).append(row, {"offset": number})
     reader = fresh(store)
-    for step in planned(reader, by_key=False):
+    for step in planned(reader, sort=False):
         carry_out(store, step)
     assert fresh(store).files().num_rows == 1
-    sort_by_key(fresh(store), sample_bounds(fresh(store), 3), lambda: True)
+    (whole,) = parts_of(fresh(store), fresh(store).files())
+    assert sample_cuts(fresh(store), BY_KEY, whole) == []  # one range
+    sort_part(fresh(store), BY_KEY, whole, [("k2",), ("k4",)], lambda: True)
     vacuum(fresh(store), 1.0)
     left = fresh(store)
     assert sorted(left.reader(["n"]).read_all()["n"].to_pylist()) == list(range(6))

@@ -1,4 +1,4 @@
-"""Every kind of table as deltalake, DuckDB and Polars read it, on disk and on S3."""
+"""Every kind of table as deltalake, DuckDB and Polars read it, on disk and on S3, also sorted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from deltalake import DeltaTable
 from bridge.wire.kafka import KafkaConfig
 from sinks.dataset import Dataset, Target
 from sinks.location import located
+from sinks.optimizing import Step, carry_out
 from sinks.reader import datasets, open_table
 from sinks.service import SinkConfig
-from sinks.table import lake_storage_options
+from sinks.table import SORTED_METADATA, TableStore, lake_storage_options
+from sinks.upkeep import Job
 from tests.integration.sink_feed import TABLE, Feed, key_of
 from tests.integration.test_sink import running
 from tests.parts.waiting import wait_until
@@ -25,9 +27,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.timeout(240
 DATASETS = (
     Dataset(id="plain"),
     Dataset(id="elsewhere", path="finance/orders", partition_by=["order_id"]),
-    Dataset(id="soft", deletes="soft", partition_by=["bucket(4, order_id)"]),
-    Dataset(id="history", mode="history", partition_by=["is_current"]),
-    Dataset(id="log", mode="log"),
+    Dataset(id="soft", deletes="soft", partition_by=["bucket(4, order_id)"], cluster_by=["_key"]),
+    Dataset(id="history", mode="history", partition_by=["is_current"], cluster_by=["valid_from"]),
+    Dataset(id="log", mode="log", cluster_by=["order_id", "_event_time"]),
 )
 
 
@@ -137,6 +139,13 @@ def test_readers_agree_on_every_kind_of_table(kafka, lake):
         uri = located(base, each.id, options)
         found = by_deltalake(uri, options)
         assert found, each.id
+        assert by_polars(uri, options) == found, each.id
+        if "://" not in base:
+            assert by_duckdb(uri) == found, each.id
+        carry_out(TableStore(uri, options), Step(Job.CLUSTER, True, ""))
+        history = TableStore(uri, options).open().history(50)
+        assert any(SORTED_METADATA in commit for commit in history), each.id
+        assert by_deltalake(uri, options) == found, each.id
         assert by_polars(uri, options) == found, each.id
         if "://" not in base:
             assert by_duckdb(uri) == found, each.id

@@ -71,7 +71,7 @@ def test_it_does_what_it_said_and_the_sink_goes_on(world, writer):
 
 def test_rows_are_sorted_by_key_on_demand(world, writer):
     before = world.rows()
-    assert "a lookup by key may open" in run(world, "--by-key")
+    assert "a lookup by key may open" in run(world, "--sort")
     assert world.rows() == before
     assert world.store.open().files().num_rows == 1
 

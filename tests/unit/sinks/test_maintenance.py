@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sinks import failpoints
-from sinks.clustering import key_bounds, sample_bounds, sort_by_key
+from sinks.clustering import BY_KEY, parts_of, sample_cuts, sort_part
 from sinks.maintenance import (
     CHECK_COMMITS,
     VACUUMED_TRANSACTION,
@@ -148,12 +148,6 @@ def test_vacuum_comes_before_a_checkpoint_forgets_what_left(retention, hours):
     assert kept_hours(retention) == hours
 
 
-def test_bounds_cut_a_sample_evenly_and_never_twice():
-    assert key_bounds([f"{n:03d}" for n in range(100)], 4) == ["025", "050", "075"]
-    assert key_bounds(["a"] * 50, 4) == ["a"]
-    assert key_bounds([], 4) == []
-
-
 def in_two_days():
     return time.time() + 2 * 24 * 3600
 
@@ -161,6 +155,11 @@ def in_two_days():
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path)
+
+
+def sort_by_key(snapshot, cuts, goes_on=lambda: True):
+    (whole,) = parts_of(snapshot, snapshot.files())
+    sort_part(snapshot, BY_KEY, whole, cuts, goes_on)
 
 
 def fill(writer, log, commits):
@@ -276,7 +275,7 @@ def test_when_it_was_optimized_outlives_the_process(world):
 
 
 def test_sorting_leaves_each_file_a_narrow_range_and_every_row(world, monkeypatch):
-    monkeypatch.setattr("sinks.clustering.MEDIUM_TARGET", 30_000)
+    monkeypatch.setattr("sinks.clustering.MEDIUM_TARGET", 6_000)
     log, writer = Log(), world.writer()
     for start in range(4):
         for number in range(start, 4000, 4):
@@ -285,12 +284,14 @@ def test_sorting_leaves_each_file_a_narrow_range_and_every_row(world, monkeypatc
     before, offsets = world.rows(), dict(writer.ledger.offsets)
     snapshot = writer.fresh()
     assert file_facts(snapshot.files()).lookup_files == 4
-    bounds = sample_bounds(snapshot, 10)
-    assert len(bounds) == 9
-    sort_by_key(snapshot, bounds, lambda: True)
+    monkeypatch.setattr("sinks.clustering.ranges_of", lambda _: 10)
+    (whole,) = parts_of(snapshot, snapshot.files())
+    cuts = sample_cuts(snapshot, BY_KEY, whole)
+    assert len(cuts) == 9
+    sort_by_key(snapshot, cuts)
     facts = file_facts(writer.fresh().files())
     assert facts.files >= 4
-    assert facts.lookup_files <= facts.files / 2 + 1
+    assert facts.lookup_files == 1
     assert world.rows() == before
     assert world.writer().ledger.offsets == offsets
     log.upsert("k00000", 5000)
@@ -304,12 +305,12 @@ def test_sorting_that_is_given_up_or_outrun_commits_nothing(world):
     fill(writer, log, 4)
     answers = iter([True, False])
     with pytest.raises(TableError, match="given up"):
-        sort_by_key(writer.fresh(), ["k00002"], lambda: next(answers))
+        sort_by_key(writer.fresh(), [("k00002",)], lambda: next(answers))
     stale = writer.fresh()
     fill(writer, log, 1)
     version = world.version()
     with pytest.raises(TableError):
-        sort_by_key(stale, ["k00002"], lambda: True)
+        sort_by_key(stale, [("k00002",)])
     assert world.version() == version
     assert len(world.rows()) == 5
 
@@ -353,9 +354,7 @@ def test_the_writer_sorts_when_its_own_merges_say_so(world, monkeypatch):
         caretaker.merged([row.key for row in batch.rows], 1, done.files_rewritten)
         caretaker.look_after(writer.version)
     assert caretaker.optimized_at_s is not None
-    commits = world.store.open().history(30)
-    modes = [c["operationParameters"].get("mode") for c in commits if c["operation"] == "WRITE"]
-    assert "Overwrite" in modes
+    assert any(commit.get("tailrace.sorted") == "_key" for commit in world.store.open().history(30))
     assert len(world.rows()) == 1000
 
 
@@ -379,7 +378,7 @@ def test_no_reader_fails_while_the_table_is_maintained(world):
             fill(writer, log, CHECK_COMMITS)
             caretaker.look_after(writer.version)
             snapshot = writer.fresh()
-            sort_by_key(snapshot, sample_bounds(snapshot, 2), lambda: True)
+            sort_by_key(snapshot, [("k00010",)])
     finally:
         done.set()
         reader.join()
