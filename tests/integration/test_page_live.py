@@ -68,7 +68,7 @@ def test_a_running_pipeline(chrome: Any, product: Any, own_broker: Broker) -> No
         "page",
         [sys.executable, "-m", "bridge.control", "ui", str(pipeline.file), "--port", str(port)],
         log=pipeline.folder / "page.log",
-        environment=pipeline.environment | {"PYTHONPATH": str(ROOT)},
+        environment=pipeline.environment | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
     )
     pipeline.start()
     server.start()
@@ -81,7 +81,8 @@ def test_a_running_pipeline(chrome: Any, product: Any, own_broker: Broker) -> No
         assert found.complaints == []
         assert found.page.evaluate("window.owned") is None
     except AssertionError:
-        print(server.log_tail(20))
+        server.abort()
+        print(server.log_tail(200))
         raise
     finally:
         server.kill()

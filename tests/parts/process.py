@@ -159,6 +159,12 @@ class Process:
         """SIGCONT after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def abort(self) -> None:
+        """SIGABRT, and wait: with PYTHONFAULTHANDLER its log then says where its threads were."""
+        if self.alive:
+            os.kill(self.pid, signal.SIGABRT)
+            self.wait(timeout_s=30)
+
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of its log, "(empty)" without any."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
