@@ -8,13 +8,14 @@ The partition count of a data topic never changes afterwards, or order per key w
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from bridge.wire.errors import TopicError
+from bridge.wire.errors import BrokerUnreachableError, TopicError
 from bridge.wire.kafka import MESSAGE_BYTES_MAX, REQUEST_TIMEOUT_S, KafkaConfig, unreachable
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_PARTITIONS = 4
 DEFAULT_BUCKETS = 8
 DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
+_LIST_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ def ensure_topics(client: AdminClient, specs: Iterable[TopicSpec]) -> dict[str, 
     """
     wanted = {spec.name: spec for spec in specs}
     before = existing_topics(client)
-    _create(client, [spec for name, spec in wanted.items() if name not in before])
+    missing = [spec for name, spec in wanted.items() if name not in before]
+    _create(client, missing)
+    _await_listed(client, {spec.name for spec in missing})
     for spec in wanted.values():
         if spec.exact and spec.name in before and before[spec.name] != spec.partitions:
             raise TopicError(
@@ -180,6 +184,18 @@ def _create(client: AdminClient, missing: list[TopicSpec]) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise unreachable(error, f"creating topic {name}") from error
+
+
+def _await_listed(client: AdminClient, names: set[str]) -> None:
+    """Until brokers list new topics: the one that is asked may learn of them after they are made."""
+    until = time.monotonic() + REQUEST_TIMEOUT_S
+    while names and not names <= existing_topics(client).keys():
+        if time.monotonic() > until:
+            raise BrokerUnreachableError(
+                f"topics that were created are not listed after {REQUEST_TIMEOUT_S:.0f} s",
+                where=", ".join(sorted(names)),
+            )
+        time.sleep(_LIST_AGAIN_S)
 
 
 def check_message_sizes(client: AdminClient, names: Iterable[str]) -> None:
