@@ -187,7 +187,7 @@ def _create(client: AdminClient, missing: list[TopicSpec]) -> None:
 
 
 def _await_listed(client: AdminClient, names: set[str]) -> None:
-    """Until brokers list new topics: the one that is asked may learn of them after they are made."""
+    """Until brokers list new topics: the one that is asked may hear of them late."""
     until = time.monotonic() + REQUEST_TIMEOUT_S
     while names and not names <= existing_topics(client).keys():
         if time.monotonic() > until:
