@@ -146,6 +146,4 @@ def sort_part(
 
 def _range(snapshot: Snapshot, order: Sequence[str], limits: Sequence[str]) -> pa.Table:
     predicate = " AND ".join(filter(None, limits))
-    rows = snapshot.delta.scan(predicate=predicate or None)
-    table = pa.RecordBatchReader.from_stream(rows).read_all().cast(snapshot.schema)
-    return in_order(table, order)
+    return in_order(snapshot.rows_where(predicate), order)

@@ -191,10 +191,9 @@ def _rows_of(snapshot: Snapshot, keys: set[str]) -> pa.Table:
     wanted, schema = sorted(keys), snapshot.schema
     if not wanted:
         return schema.empty_table()
-    # The engine reads texts as views, which can't be filtered: all rows get the table's own types.
     if len(wanted) <= _KEYS_IN_PREDICATE:
-        found = snapshot.rows_where(f"_key IN ({', '.join(map(sql_text, wanted))})")
-        return found.select(schema.names).cast(schema)
+        return snapshot.rows_where(f"_key IN ({', '.join(map(sql_text, wanted))})")
+    # The engine reads texts as views, which can't be filtered: all rows get the table's own types.
     low, high = sql_text(wanted[0]), sql_text(wanted[-1])
     among, parts = pa.array(wanted, pa.string()), [schema.empty_table()]
     with lake_errors(snapshot.uri):

@@ -61,6 +61,17 @@ def commit_properties(transactions: Mapping[str, int]) -> CommitProperties:
     )
 
 
+def compact_copy(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Rows that were read, by themselves.
+
+    As they come their texts are views that hold on to all that was read with them, and any column
+    that is taken over as it is keeps its whole batch: a few rows of each of many batches would keep
+    the table in memory.
+    """
+    every = pa.array(range(batch.num_rows), pa.int64())
+    return batch.select(schema.names).cast(schema).take(every)
+
+
 class Snapshot:
     """One version of the table; commits made through it become the next version, or fail."""
 
@@ -197,9 +208,12 @@ class Snapshot:
         return bool(done["num_updated_rows"])
 
     def rows_where(self, predicate: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows by an SQL predicate; `columns` None means all."""
+        """Rows by an SQL predicate, "" for all, in the table's types; `columns` None means all."""
+        whole = self.schema
+        schema = whole if columns is None else pa.schema([whole.field(name) for name in columns])
         with lake_errors(self.uri):
-            return self.reader(columns, predicate).read_all()
+            found = self.reader(columns, predicate or None)
+            return pa.Table.from_batches([compact_copy(batch, schema) for batch in found], schema)
 
     def replace(
         self,
