@@ -186,7 +186,10 @@ class Course:
         self._await(runner, lake, process, self._ends())
         cpu_s = meter.cpu_s(process.pid) - cpu_s
         commits = [c for c in self._commits(runner, lake, process) if c[0] >= begin_s]
-        visible = _visible_s(self._appended(begins), commits) if timed else [0.0]
+        # A producer that is new takes half a second before its first append.
+        appended = self._appended(begins) if timed else []
+        begin_s = min((at_s for *_, at_s in appended), default=begin_s)
+        visible = _visible_s(appended, commits) if timed else [0.0]
         return Run(
             runner=runner,
             what=what,
