@@ -36,7 +36,8 @@ class QuixStore:
 
     def set(self, key: bytes, value: bytes) -> None:
         self._check_open()
-        self._cache.set(self._before + key, value, self._prefix)
+        # A copy: what orjson makes holds on to the four kilobytes it was written into.
+        self._cache.set(self._before + key, b"%b" % value, self._prefix)
 
     def delete(self, key: bytes) -> None:
         self._check_open()

@@ -88,7 +88,8 @@ def canonical_key(attributes: Mapping[str, object]) -> bytes:
         raise WireError("a key without attributes")
     if not _is_canonical(attributes):
         attributes = {name: canonical_attribute(name, value) for name, value in attributes.items()}
-    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
+    # A copy: many are kept, and what orjson makes holds on to the kilobytes it was written into.
+    return b"%b" % orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
 
 
 def _is_canonical(attributes: Mapping[str, object]) -> bool:

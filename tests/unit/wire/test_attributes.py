@@ -1,7 +1,10 @@
 """Canonical keys: one key, one spelling; plain values exact."""
 
 import base64
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -102,3 +105,22 @@ def test_plain_values_are_exact():
 def test_unknown_types_are_refused(value):
     with pytest.raises(WireError):
         plain_value(value)
+
+
+KEPT = """
+from bridge.wire.attributes import canonical_key
+
+def pages():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+before = pages()
+kept = [canonical_key({"pk": {"S": f"order-{number}"}}) for number in range(50_000)]
+print((pages() - before) * 4096 // len(kept))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells memory on Linux alone")
+def test_keys_that_are_kept_take_no_more_than_they_are_long():
+    ran = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 500  # bytes each; what orjson itself returns takes 4,000

@@ -1,5 +1,6 @@
 """Quix's stores in key order, against a plain dict: over checkpoints and between them."""
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,3 +88,12 @@ def test_nothing_is_written_into_a_checkpoint_that_is_over(write):
         driver.commit()
         with pytest.raises(RuntimeError, match="is over"):
             write(store)
+
+
+def test_what_a_checkpoint_keeps_takes_no_more_than_it_is_long():
+    with TransformDriver(COUNTED) as driver:
+        made, now = orjson.dumps({"n": 1}), transaction(driver)
+        QuixStore(now, b"p").set(b"a", made)
+        kept = QuixStore(now, b"p").get(b"a")
+        assert kept == made
+        assert kept is not made  # it holds on to kilobytes
