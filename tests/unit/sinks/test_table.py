@@ -122,3 +122,19 @@ def test_columns_of_any_name_are_merged(tmp_path):
         )
     (row,) = [columns for _key, columns in world.view().rows(list(ODD))]
     assert row == dict.fromkeys(ODD, "v2")
+
+
+def test_rows_that_are_read_keep_nothing_but_themselves(store):
+    keys = [f"key-{number:06d}-{'x' * 40}" for number in range(50_000)]
+    store.open().append(rows(*keys), {})
+    wanted = keys[::1000]
+    listed = ", ".join(f"'{key}'" for key in wanted)
+    before = pa.total_allocated_bytes()
+    found = store.open().rows_where(f"_key IN ({listed})")
+    assert sorted(found["_key"].to_pylist()) == wanted
+    size = found.get_total_buffer_size()
+    # What is read comes from another allocator: whatever is not a copy is not in Arrow's pool.
+    assert pa.total_allocated_bytes() - before >= size
+    assert size < 50 * 500
+    view = pa.RecordBatchReader.from_stream(store.open().delta.scan(predicate="x = 1")).read_all()
+    assert view.get_total_buffer_size() > 50_000 * 50  # it would be seen
