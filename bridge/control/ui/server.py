@@ -6,6 +6,7 @@ or the lake.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import socket
@@ -21,6 +22,7 @@ from bridge.control.ui.guard import Guard
 from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 _START_S = 10.0
+_LATE_S = 0.02
 _NAME_MAX = 300
 
 
@@ -122,7 +125,7 @@ class PageServer:
             timeout_graceful_shutdown=1,
             limit_concurrency=200,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _server(config)
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
 
     @property
@@ -155,6 +158,25 @@ class PageServer:
             self._server.run(sockets=[self._socket])
         except Exception as error:  # the pipeline goes on without its page
             logger.warning("page", extra={"cause": str(error)})
+
+
+def _server(config: uvicorn.Config) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Take in nobody more, wait for who just came in, and only then close.
+
+            asyncio loses a connection whose server is closed between its two steps.
+            """
+            loop = asyncio.get_running_loop()
+            for server in self.servers:
+                for listening in server.sockets:
+                    loop.remove_reader(listening)
+            await asyncio.sleep(_LATE_S)
+            await super().shutdown(sockets)
+
+    return Server(config)
 
 
 def _listen(host: str, port: int, *, fallback: bool) -> socket.socket:

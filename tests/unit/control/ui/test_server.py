@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import json
 import re
 import socket
@@ -199,3 +202,25 @@ def test_the_vendored_chart_library_comes_with_its_licence() -> None:
 def test_the_files_are_part_of_the_package() -> None:
     pyproject = (Path(__file__).parents[4] / "pyproject.toml").read_text(encoding="utf-8")
     assert '"bridge.control.ui" = ["static/**/*"]' in pyproject
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_comes_while_the_page_ends_is_closed(turns):
+    """Of a browser that connects ahead and asks nothing; left open, it would warn."""
+    server = PageServer(Board("nothing"), port=0)
+    shut_down, port, clients = server._server.shutdown, server.port, []
+
+    async def meanwhile(sockets=None):
+        clients.append(socket.create_connection(("127.0.0.1", port)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await shut_down(sockets)
+
+    server._server.shutdown = meanwhile
+    with server:
+        pass
+    gc.collect()
+    (client,) = clients
+    client.settimeout(10)
+    with client, contextlib.suppress(ConnectionResetError):
+        assert client.recv(1) == b""
