@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-import pyarrow as pa
-
 from sinks.clustering import BY_KEY, Part, parts_of, sample_cuts, sort_part
 from sinks.order import fits_order
 from sinks.properties import CLUSTER_PROPERTY
@@ -78,14 +76,14 @@ class ChosenOrder:
         self._left = False
         self._rests_until_s = 0.0
 
-    def due(self, snapshot: Snapshot, files: pa.Table) -> list[str]:
+    def due(self, snapshot: Snapshot) -> list[str]:
         """Predicates of the parts that are to be sorted now: up to 512 MB of them."""
         order = order_of(snapshot)
         if not is_chosen(order) or self._clock() < self._rests_until_s:
             return []
         at_ms = snapshot.transaction(CLUSTERED_TRANSACTION) or 0
         found, size, self._left = [], 0, False
-        for part in parts_of(snapshot, files):
+        for part in parts_of(snapshot):
             passed = part.bytes > CLUSTER_MOST or part.predicate in self._sorted
             if passed or not out_of_order(part, order[0], at_ms):
                 continue
@@ -128,7 +126,7 @@ def sort_one(snapshot: Snapshot, predicate: str, goes_on: Callable[[], bool]) ->
         TableError: as every commit.
     """
     order = order_of(snapshot)
-    for part in parts_of(snapshot, snapshot.files()):
+    for part in parts_of(snapshot):
         if part.predicate == predicate:
             sort_part(snapshot, order, part, sample_cuts(snapshot, order, part), goes_on)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sinks.order import Cut, between, cuts_of, equal, in_order
 from sinks.sorted_files import SortedFiles, folder_of, replace_files
-from sinks.table import Snapshot, TableError, lake_errors
+from sinks.table import Snapshot, TableError, compact_copy, lake_errors
 from sinks.upkeep import MEDIUM_TARGET, ranges_of
 
 BY_KEY = ("_key",)
@@ -57,13 +57,13 @@ class Part:
         return None if None in counts else sum(counts)
 
 
-def parts_of(snapshot: Snapshot, files: pa.Table) -> list[Part]:
+def parts_of(snapshot: Snapshot) -> list[Part]:
     """The table's partitions, or the one part that a table without is.
 
-    Args:
-        files: the snapshot's.
+    Raises:
+        TableError: the lake does not answer.
     """
-    names = snapshot.partitioned_by
+    files, names = snapshot.files(), snapshot.partitioned_by
     if not names:
         return [Part("", files)]
     values = zip(*(files[f"partition.{name}"].to_pylist() for name in names), strict=True)
@@ -97,12 +97,9 @@ def sample_cuts(snapshot: Snapshot, order: Sequence[str], part: Part) -> list[Cu
     found: list[pa.RecordBatch] = []
     seen, wanted = 0, pa.schema([snapshot.schema.field(name) for name in order])
     with lake_errors(snapshot.uri):
-        rows = snapshot.delta.scan(columns=list(order), predicate=part.predicate or None)
-        for batch in pa.RecordBatchReader.from_stream(rows):
+        for batch in snapshot.reader(order, part.predicate or None):
             step = 1 if seen < _SAMPLE_ALL else _SAMPLE_EVERY
-            # Views, as they come, can't be taken from.
-            rows_taken = pa.array(range(0, len(batch), step), pa.int64())
-            found.append(batch.cast(wanted).take(rows_taken))
+            found.append(compact_copy(batch, wanted, step))
             seen += len(batch)
     return cuts_of(pa.Table.from_batches(found, wanted), order, ranges_of(part.bytes))
 
@@ -124,7 +121,7 @@ def sort_part(
     Raises:
         TableError: it failed, was given up, or may have failed; a fresh snapshot tells.
     """
-    lows, highs = [None, *cuts], [*cuts, None]
+    schema, lows, highs = snapshot.schema, [None, *cuts], [*cuts, None]
     measured = dict.fromkeys([*order, *part.measured])
     with lake_errors(snapshot.uri):
         folder = folder_of(part.files)
@@ -132,8 +129,8 @@ def sort_part(
         for low, high in zip(lows, highs, strict=True):
             if not goes_on():
                 raise TableError("sorting was given up", where=snapshot.uri)
-            limits = (part.predicate, between(snapshot.schema, order, low, high))
-            files.write(_range(snapshot, order, limits))
+            limits = filter(None, (part.predicate, between(schema, order, low, high)))
+            files.write(in_order(snapshot.rows_where(" AND ".join(limits)), order))
         files.end_file()
         # What ranges of rows lost or doubled must never become the table.
         if part.rows is not None and files.rows != part.rows:
@@ -142,8 +139,3 @@ def sort_part(
                 where=snapshot.uri,
             )
         replace_files(snapshot, part.files, part.values, files.adds, ",".join(order))
-
-
-def _range(snapshot: Snapshot, order: Sequence[str], limits: Sequence[str]) -> pa.Table:
-    predicate = " AND ".join(filter(None, limits))
-    return in_order(snapshot.rows_where(predicate), order)

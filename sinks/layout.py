@@ -26,7 +26,7 @@ _DAYS = re.compile(r"days\(\s*(.+?)\s*\)")
 _BUCKET = re.compile(r"bucket\(\s*([0-9]+)\s*,\s*(.+?)\s*\)")
 _PLAIN_TYPES = ("string", "bigint", "boolean", "date")
 _BUCKET_TYPES = ("string", "bigint", "date")
-_OWN = {"_key": "string", "_event_time": "timestamp"}
+OWN_COLUMNS = {"_key": "string", "_event_time": "timestamp"}
 _MODES = ("current", "history", "log")
 _DELETES = ("remove", "soft")
 
@@ -46,7 +46,7 @@ class Partition:
     @property
     def name(self) -> str:
         """Its column in the table."""
-        base = self.source.removeprefix("_") if self.source in _OWN else self.source
+        base = self.source.removeprefix("_") if self.source in OWN_COLUMNS else self.source
         return {"column": self.source, "days": f"{base}_day"}.get(self.kind, f"{base}_bucket")
 
     @property
@@ -170,15 +170,10 @@ class Layout:
                 )
         for part in self.partitions:
             allowed = part.kind == "days" if part.source == "_event_time" else part.source == "_key"
-            own = _OWN.get(part.source) if allowed and part.kind != "column" else None
+            own = OWN_COLUMNS.get(part.source) if allowed and part.kind != "column" else None
             found = own or columns.get(part.source)
             if found is None:
-                known = ", ".join(columns) or "none that is declared"
-                raise ConfigurationError(
-                    f"partition_by names {part.source!r}, which the transform does not select",
-                    where=where,
-                    remedy=f"Its columns: {known}",
-                )
+                raise not_selected("partition_by", part.source, columns, where)
             if not part.fits(found):
                 wanted = {"days": "a timestamp", "bucket": "a string, bigint or date"}
                 raise ConfigurationError(
@@ -221,6 +216,17 @@ class Layout:
         except (KeyError, TypeError, ValueError, ConfigurationError):
             raise LayoutError("its property tailrace.layout is not readable") from None
         return layout
+
+
+def not_selected(
+    option: str, name: str, columns: Mapping[str, str], where: str
+) -> ConfigurationError:
+    """An option names a column that is none of the transform's."""
+    return ConfigurationError(
+        f"{option} names {name!r}, which the transform does not select",
+        where=where,
+        remedy=f"Its columns: {', '.join(columns) or 'none that is declared'}",
+    )
 
 
 class LayoutError(TailraceError):

@@ -138,11 +138,11 @@ class Caretaker:
     def _sorting(self, snapshot: Snapshot, facts: FileFacts) -> Callable[[], None] | None:
         """What puts the table in order, None if that does not pay."""
         if facts.chosen_order:
-            due = self._chosen.due(snapshot, snapshot.files())
+            due = self._chosen.due(snapshot)
             return partial(self._chosen.sort, due, self._fresh, self._goes_on) if due else None
         if not may_cluster(facts, self._rewrites):
             return None
-        (whole,) = parts_of(snapshot, snapshot.files())
+        (whole,) = parts_of(snapshot)
         cuts = sample_cuts(snapshot, BY_KEY, whole)
         keys = [str(key) for (key,) in cuts]
         if not clustering_pays(facts.bytes, self._rewrites, keys):
@@ -152,7 +152,7 @@ class Caretaker:
     def _sort_by_key(self, cuts: Sequence[Cut]) -> None:
         snapshot = self._fresh()
         if snapshot is not None:
-            (whole,) = parts_of(snapshot, snapshot.files())
+            (whole,) = parts_of(snapshot)
             sort_part(snapshot, BY_KEY, whole, cuts, self._goes_on)
 
     def _upkeep(self, snapshot: Snapshot, facts: FileFacts, *, clustering: bool) -> Upkeep:

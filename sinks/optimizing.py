@@ -106,7 +106,7 @@ def _run(job: Job, snapshot: Snapshot) -> None:
 
 def _unsorted(snapshot: Snapshot) -> list[Part]:
     at_ms = snapshot.transaction(CLUSTERED_TRANSACTION) or 0
-    parts = parts_of(snapshot, snapshot.files())
+    parts = parts_of(snapshot)
     return [part for part in parts if newer_bytes(part, at_ms)]
 
 

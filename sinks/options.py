@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from bridge.wire.errors import ConfigurationError
-from sinks.layout import Layout
+from sinks.layout import OWN_COLUMNS, Layout, not_selected
 
 CLUSTER_COLUMNS_MAX = 4
 _ORDERED_TYPES = ("string", "bigint", "date", "timestamp")
-_OWN_ORDERED = {"_key": "string", "_event_time": "timestamp"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _INTERVAL = re.compile(
     r"interval [0-9]+ (second|minute|hour|day|week)s?( [0-9]+ (second|minute|hour|day)s?)*",
@@ -90,15 +89,11 @@ def check_cluster_by(
     Raises:
         ConfigurationError: a column is unknown, has no order, or partitions the table.
     """
-    known = {**columns, **layout.own_columns, **_OWN_ORDERED}
+    known = {**columns, **layout.own_columns, **OWN_COLUMNS}
     partitions = {part.name for part in layout.partitions}
     for name in names:
         if name not in known:
-            raise ConfigurationError(
-                f"cluster_by names {name!r}, which the transform does not select",
-                where=where,
-                remedy=f"Its columns: {', '.join(columns) or 'none that is declared'}",
-            )
+            raise not_selected("cluster_by", name, columns, where)
         if name in partitions:
             raise ConfigurationError(
                 f"cluster_by names {name!r}, which is the same in all of a partition",

@@ -53,23 +53,26 @@ def lake_errors(where: str) -> Iterator[None]:
         raise TableError(text, where=where) from error
 
 
-def commit_properties(transactions: Mapping[str, int]) -> CommitProperties:
-    """Properties of every commit of ours."""
+def commit_properties(
+    transactions: Mapping[str, int], said: Mapping[str, str] | None = None
+) -> CommitProperties:
+    """Properties of every commit of ours; `said` stands beside it in the log."""
     return CommitProperties(
         max_commit_retries=0,
         app_transactions=[Transaction(name, value) for name, value in transactions.items()],
+        custom_metadata=None if said is None else dict(said),
     )
 
 
-def compact_copy(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Rows that were read, by themselves.
+def compact_copy(batch: pa.RecordBatch, schema: pa.Schema, step: int = 1) -> pa.RecordBatch:
+    """Rows that were read, or each `step`-th of them, by themselves.
 
     As they come their texts are views that hold on to all that was read with them, and any column
     that is taken over as it is keeps its whole batch: a few rows of each of many batches would keep
     the table in memory.
     """
-    every = pa.array(range(batch.num_rows), pa.int64())
-    return batch.select(schema.names).cast(schema).take(every)
+    wanted = pa.array(range(0, batch.num_rows, step), pa.int64())
+    return batch.select(schema.names).cast(schema).take(wanted)
 
 
 class Snapshot:
@@ -167,9 +170,7 @@ class Snapshot:
                 "append",
                 self.delta.schema(),
                 partition_by=self.partitioned_by,
-                commit_properties=CommitProperties(
-                    max_commit_retries=0, custom_metadata=dict(said)
-                ),
+                commit_properties=commit_properties({}, said),
                 post_commithook_properties=NO_HOOKS,
             )
 

@@ -101,7 +101,7 @@ def test_a_table_is_maintained_there_and_keeps_every_row(s3: S3, namespace: str)
     for step in planned(reader, sort=False):
         carry_out(store, step)
     assert fresh(store).files().num_rows == 1
-    (whole,) = parts_of(fresh(store), fresh(store).files())
+    (whole,) = parts_of(fresh(store))
     assert sample_cuts(fresh(store), BY_KEY, whole) == []  # one range
     sort_part(fresh(store), BY_KEY, whole, [("k2",), ("k4",)], lambda: True)
     vacuum(fresh(store), 1.0)

@@ -137,7 +137,7 @@ def test_more_than_fits_a_turn_is_sorted_in_several(tmp_path, small, monkeypatch
     schemas, log, writer = with_city(SCHEMAS), Log(), made.writer()
     fill_cities(writer, log, schemas, ["a", "b", "c"])
     snapshot = writer.fresh()
-    largest = max(part.bytes for part in parts_of(snapshot, snapshot.files()))
+    largest = max(part.bytes for part in parts_of(snapshot))
     monkeypatch.setattr(cluster_by, "CLUSTER_MOST", largest)
     caretaker = Caretaker(writer.fresh)
     for turn in (1, 2, 3, 3):
@@ -158,7 +158,7 @@ def test_each_partition_is_sorted_by_itself_its_null_too(tmp_path, small):
     before = contents(made)
     Caretaker(writer.fresh).look_after(writer.version)
     snapshot = writer.fresh()
-    parts = parts_of(snapshot, snapshot.files())
+    parts = parts_of(snapshot)
     assert len(parts) == 3
     assert sortings(made) == 3
     for part in parts:
@@ -223,7 +223,7 @@ def test_ranges_that_lose_or_double_a_row_never_become_the_table(tmp_path, small
     fill(writer, log, CHECK_COMMITS)
     version, before = made.version(), contents(made)
     snapshot = writer.fresh()
-    (whole,) = parts_of(snapshot, snapshot.files())
+    (whole,) = parts_of(snapshot)
     for wrong in ("order_id > '5'", ""):
         monkeypatch.setattr(clustering, "between", lambda *_, wrong=wrong: wrong)
         with pytest.raises(TableError, match=r"sorting found \d+ rows where the table has 2400"):

@@ -158,7 +158,7 @@ def world(tmp_path):
 
 
 def sort_by_key(snapshot, cuts, goes_on=lambda: True):
-    (whole,) = parts_of(snapshot, snapshot.files())
+    (whole,) = parts_of(snapshot)
     sort_part(snapshot, BY_KEY, whole, cuts, goes_on)
 
 
@@ -285,7 +285,7 @@ def test_sorting_leaves_each_file_a_narrow_range_and_every_row(world, monkeypatc
     snapshot = writer.fresh()
     assert file_facts(snapshot.files()).lookup_files == 4
     monkeypatch.setattr("sinks.clustering.ranges_of", lambda _: 10)
-    (whole,) = parts_of(snapshot, snapshot.files())
+    (whole,) = parts_of(snapshot)
     cuts = sample_cuts(snapshot, BY_KEY, whole)
     assert len(cuts) == 9
     sort_by_key(snapshot, cuts)

@@ -88,7 +88,7 @@ def latest(store) -> Snapshot:
 
 @pytest.mark.parametrize("order", [["_key"], ["at", "_key"], ["text", "n", "_key"]])
 def test_sorted_rows_are_the_same_rows_of_any_type(store, order):
-    before, parts = contents(store), parts_of(latest(store), latest(store).files())
+    before, parts = contents(store), parts_of(latest(store))
     for part in parts:
         sort_part(latest(store), order, part, [], lambda: True)
     assert contents(store) == before
@@ -104,7 +104,7 @@ def test_sorted_rows_are_the_same_rows_of_any_type(store, order):
 
 def test_queries_by_the_bounds_of_sorted_files_find_what_is_there(store):
     everything = latest(store).reader().read_all().to_pylist()
-    for part in parts_of(latest(store), latest(store).files()):
+    for part in parts_of(latest(store)):
         sort_part(latest(store), ["at", "_key"], part, [], lambda: True)
     for row in everything[::7]:
         if row["at"] is None:
@@ -120,7 +120,7 @@ def test_queries_by_the_bounds_of_sorted_files_find_what_is_there(store):
 
 
 def test_the_log_says_that_no_row_changed(store):
-    part = parts_of(latest(store), latest(store).files())[0]
+    part = parts_of(latest(store))[0]
     version = latest(store).version
     sort_part(latest(store), ["_key"], part, [], lambda: True)
     (commit,) = latest(store).history(1)
@@ -139,7 +139,7 @@ def test_keys_that_were_known_stay_known(store):
     assert known.lacks(latest(store), ["new"])
     reads = []
     known._read = reads.append
-    part = parts_of(latest(store), latest(store).files())[0]
+    part = parts_of(latest(store))[0]
     sort_part(latest(store), ["_key"], part, [], lambda: True)
     assert known.lacks(latest(store), ["new"])
     assert not known.lacks(latest(store), ["k00001"])
@@ -148,7 +148,7 @@ def test_keys_that_were_known_stay_known(store):
 
 def test_a_commit_that_came_first_is_not_undone(store):
     stale = latest(store)
-    (part, *_) = parts_of(stale, stale.files())
+    (part, *_) = parts_of(stale)
     row = {**made(random.Random(9), 999)}
     latest(store).append(pa.Table.from_pylist([row], SCHEMA), {"offset": 99})
     before = contents(store)
