@@ -16,18 +16,15 @@ from sinks.properties import CLUSTER_PROPERTY
 from sinks.table import Snapshot
 from sinks.upkeep import CLUSTER_MOST, MEDIUM_TARGET, files_of_value, in_ranges
 
-CLUSTERED_TRANSACTION = "tailrace:clustered"
+_CLUSTERED_TRANSACTION = "tailrace:clustered"
 # Below it a part is a file or two.
 CHOSEN_LEAST = 2 * MEDIUM_TARGET
 _NEWER = 0.25
 _TIME_SHARE = 0.1
 
 
-def order_of(snapshot: Snapshot) -> tuple[str, ...]:
-    """The columns the table is sorted by, `_key` the last; `_key` alone where none are chosen.
-
-    A chosen column that the table does not have yet ends the list.
-    """
+def chosen_columns(snapshot: Snapshot) -> tuple[str, ...]:
+    """The columns its dataset chose; one that the table does not have yet ends the list."""
     try:
         chosen = json.loads(snapshot.properties.get(CLUSTER_PROPERTY, "[]"))
     except ValueError:
@@ -37,12 +34,25 @@ def order_of(snapshot: Snapshot) -> tuple[str, ...]:
         if name not in schema.names or not fits_order(schema.field(name).type):
             break
         found.append(name)
-    return tuple(dict.fromkeys([*found, *BY_KEY]))
+    return tuple(found)
 
 
-def is_chosen(order: Sequence[str]) -> bool:
-    """Whether it is another order than by key, which merges profit from."""
-    return tuple(order) != BY_KEY
+def order_of(snapshot: Snapshot) -> tuple[str, ...]:
+    """The columns the table is sorted by, `_key` the last; `_key` alone where none are chosen."""
+    return tuple(dict.fromkeys([*chosen_columns(snapshot), *BY_KEY]))
+
+
+def sorted_at_ms(snapshot: Snapshot) -> int:
+    """When the table was last sorted in the order it is to have, 0 for never.
+
+    Milliseconds since 1970. Each order has an app transaction of its own: after another one was
+    chosen all files count as new, and where the former comes back, those written since do.
+    """
+    return snapshot.transaction(_transaction(order_of(snapshot))) or 0
+
+
+def _transaction(order: Sequence[str]) -> str:
+    return f"{_CLUSTERED_TRANSACTION}:{json.dumps(order)}"
 
 
 def newer_bytes(part: Part, sorted_at_ms: int) -> int:
@@ -72,20 +82,20 @@ class ChosenOrder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._sorted: set[str] = set()
+        self._sorted: set[tuple[tuple[str, ...], str]] = set()
         self._left = False
         self._rests_until_s = 0.0
 
     def due(self, snapshot: Snapshot) -> list[str]:
         """Predicates of the parts that are to be sorted now: up to 512 MB of them."""
-        order = order_of(snapshot)
-        if not is_chosen(order) or self._clock() < self._rests_until_s:
+        chosen = chosen_columns(snapshot)
+        if not chosen or self._clock() < self._rests_until_s:
             return []
-        at_ms = snapshot.transaction(CLUSTERED_TRANSACTION) or 0
+        at_ms, order = sorted_at_ms(snapshot), order_of(snapshot)
         found, size, self._left = [], 0, False
         for part in parts_of(snapshot):
-            passed = part.bytes > CLUSTER_MOST or part.predicate in self._sorted
-            if passed or not out_of_order(part, order[0], at_ms):
+            passed = part.bytes > CLUSTER_MOST or (order, part.predicate) in self._sorted
+            if passed or not out_of_order(part, chosen[0], at_ms):
                 continue
             if size + part.bytes > CLUSTER_MOST:
                 self._left = True
@@ -110,7 +120,7 @@ class ChosenOrder:
             snapshot = fresh()
             if snapshot is not None:
                 sort_one(snapshot, predicate, goes_on)
-                self._sorted.add(predicate)
+                self._sorted.add((order_of(snapshot), predicate))
         ended_s = self._clock()
         self._rests_until_s = ended_s + (ended_s - begun_s) / _TIME_SHARE
         snapshot = None if self._left else fresh()
@@ -132,9 +142,9 @@ def sort_one(snapshot: Snapshot, predicate: str, goes_on: Callable[[], bool]) ->
 
 
 def note_sorted(snapshot: Snapshot, now_s: float) -> None:
-    """Remember in the table when it was last sorted.
+    """Remember in the table when it was last sorted in its order.
 
     Raises:
         TableError: as every commit.
     """
-    snapshot.commit_transactions({CLUSTERED_TRANSACTION: int(now_s * 1000)})
+    snapshot.commit_transactions({_transaction(order_of(snapshot)): int(now_s * 1000)})

@@ -18,7 +18,7 @@ from functools import partial
 from itertools import islice
 
 from sinks import failpoints
-from sinks.cluster_by import ChosenOrder, is_chosen, order_of
+from sinks.cluster_by import ChosenOrder, chosen_columns
 from sinks.clustering import BY_KEY, parts_of, sample_cuts, sort_part
 from sinks.failpoints import Failpoint
 from sinks.order import Cut
@@ -222,7 +222,7 @@ def facts_of(snapshot: Snapshot) -> FileFacts:
     Raises:
         TableError: the lake does not answer.
     """
-    return file_facts(snapshot.files(), chosen_order=is_chosen(order_of(snapshot)))
+    return file_facts(snapshot.files(), chosen_order=bool(chosen_columns(snapshot)))
 
 
 def compact(snapshot: Snapshot, target: int = LARGE_TARGET) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bridge.wire.errors import TailraceError
-from sinks.cluster_by import CLUSTERED_TRANSACTION, newer_bytes, note_sorted, order_of, sort_one
+from sinks.cluster_by import newer_bytes, note_sorted, order_of, sort_one, sorted_at_ms
 from sinks.clustering import Part, parts_of
 from sinks.maintenance import (
     clean_log,
@@ -105,7 +105,7 @@ def _run(job: Job, snapshot: Snapshot) -> None:
 
 
 def _unsorted(snapshot: Snapshot) -> list[Part]:
-    at_ms = snapshot.transaction(CLUSTERED_TRANSACTION) or 0
+    at_ms = sorted_at_ms(snapshot)
     parts = parts_of(snapshot)
     return [part for part in parts if newer_bytes(part, at_ms)]
 

@@ -16,6 +16,7 @@ from sinks.cluster_by import order_of, out_of_order
 from sinks.clustering import Part, parts_of
 from sinks.dataset import Dataset, Target
 from sinks.maintenance import CHECK_COMMITS, Caretaker
+from sinks.optimizing import planned
 from sinks.table import TableError
 from sinks.upkeep import MEGABYTE, files_of_value
 from tests.unit.sinks.build import SCHEMAS, TABLE, Crash, CrashAt, Log, World
@@ -170,14 +171,15 @@ def test_each_partition_is_sorted_by_itself_its_null_too(tmp_path, small):
     assert len(made.rows()) == CHECK_COMMITS * 900 - 1
 
 
-def fill_cities(writer, log, schemas, cities, commits=CHECK_COMMITS, rows=900):
+def fill_cities(writer, log, schemas, cities, commits=CHECK_COMMITS, rows=900, *, shuffled=False):
     (schema,) = schemas.values()
     chance = random.Random(5)
     for _ in range(commits):
         for number in range(len(log.partitions[0]), len(log.partitions[0]) + rows):
             order_id = chance.randbytes(24).hex()
             city = chance.choice(cities)
-            log.upsert(f"k{number:05d}", number, schema=schema, order_id=order_id, city=city)
+            key = order_id[:4] if shuffled else "k"
+            log.upsert(f"{key}{number:05d}", number, schema=schema, order_id=order_id, city=city)
         writer.commit(log.batch(dict(writer.ledger.offsets)), schemas)
 
 
@@ -249,6 +251,47 @@ def test_the_order_may_change_at_any_time_and_is_measured(tmp_path, small):
     made = world(tmp_path)
     fill(made.writer(), log, 1)
     assert order_of(made.store.open()) == ("_key",)
+
+
+def test_another_order_counts_nothing_as_sorted_till_it_was(tmp_path, small):
+    made = world(tmp_path, cluster_by=["order_id"])
+    log, writer = Log(), made.writer()
+    fill(writer, log, CHECK_COMMITS)
+    Caretaker(writer.fresh).look_after(writer.version)
+    assert sortings(made) == 1
+    before = contents(made)
+    made = world(tmp_path, cluster_by=["_version"])
+    writer = made.writer()
+    fill(writer, log, 1, rows=0)
+    assert planned(writer.fresh(), sort=True)[0].pays
+    Caretaker(writer.fresh).look_after(writer.version)
+    assert sortings(made) == 2
+    assert files_of_value(writer.fresh().files(), "_version") < 3
+    assert not planned(writer.fresh(), sort=True)[0].pays
+    # Back again: what was written since is not in the former order.
+    made = world(tmp_path, cluster_by=["order_id"])
+    writer = made.writer()
+    assert planned(writer.fresh(), sort=True)[0].pays
+    Caretaker(writer.fresh).look_after(writer.version)
+    assert sortings(made) == 3
+    assert files_of_value(writer.fresh().files(), "order_id") < 3
+    assert contents(made) == before
+
+
+def test_the_key_can_be_chosen_for_a_table_with_partitions(tmp_path, small):
+    made = world(tmp_path, cluster_by=["_key"], partition_by=["city"])
+    schemas, log, writer = with_city(SCHEMAS), Log(), made.writer()
+    fill_cities(writer, log, schemas, ["a", "b"], shuffled=True)
+    before = contents(made)
+    assert max(map(files_of_key, parts_of(writer.fresh()))) > 3
+    Caretaker(writer.fresh).look_after(writer.version)
+    assert sortings(made) == 2
+    assert max(map(files_of_key, parts_of(writer.fresh()))) < 3
+    assert contents(made) == before
+
+
+def files_of_key(part):
+    return files_of_value(part.files, "_key")
 
 
 def test_a_chosen_column_that_is_not_there_yet_ends_the_order(tmp_path, small):
