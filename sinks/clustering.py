@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from sinks.order import Cut, between, cuts_of, equal, in_order
-from sinks.sorted_files import SortedFiles, folder_of, replace_files
+from sinks.sorted_files import SortedFiles, folder_of, replace_files, written_value
 from sinks.table import Snapshot, TableError, compact_copy, lake_errors
 from sinks.upkeep import MEDIUM_TARGET, ranges_of
 
@@ -75,17 +75,10 @@ def parts_of(snapshot: Snapshot) -> list[Part]:
         Part(
             " AND ".join(equal(schema, *each) for each in zip(names, part, strict=True)),
             files.take(pa.array(found, pa.int64())),
-            dict(zip(names, map(_written, part), strict=True)),
+            dict(zip(names, map(written_value, part), strict=True)),
         )
         for part, found in places.items()
     ]
-
-
-def _written(value: object) -> str | None:
-    """A partition value as Delta writes it."""
-    if value is None:
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def sample_cuts(snapshot: Snapshot, order: Sequence[str], part: Part) -> list[Cut]:
@@ -124,7 +117,7 @@ def sort_part(
     schema, lows, highs = snapshot.schema, [None, *cuts], [*cuts, None]
     measured = dict.fromkeys([*order, *part.measured])
     with lake_errors(snapshot.uri):
-        folder = folder_of(part.files)
+        folder = folder_of(part.files["path"][0].as_py())
         files = SortedFiles(snapshot, folder, part.values, measured, MEDIUM_TARGET)
         for low, high in zip(lows, highs, strict=True):
             if not goes_on():

@@ -11,87 +11,19 @@ it made a commit at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sinks.keys import quoted
+from sinks.conditions import known
+from sinks.copying import copies
+from sinks.keys import older_rows, quoted
 from sinks.known_keys import KnownKeys
 from sinks.layout import DELETED, DELETED_AT, OPERATION
-from sinks.table import NO_HOOKS, Snapshot, commit_properties, lake_errors
-
-DELETE_VERSION = "_delete_version"
-"""Where deleted rows stay: the newest version at which a change's key was deleted, "" for none."""
-_NEWER = "s._version > t._version"
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What became of the changes. `committed` is False where nothing in the table changed: the app
-    transactions are then still to be written."""
-
-    committed: bool
-    upserted: int = 0
-    deleted: int = 0
-    appended: bool = False
-    files_rewritten: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MergeRule:
-    """What changes (`s`) do to the rows of a table (`t`), as SQL conditions.
-
-    `on` are the columns by which a change finds its row; `delete`, `update` and `flag` say when one
-    that finds it takes it out, takes its place, or only flags it as deleted; `insert` when one that
-    finds none is put in. "" is never. `prune`: partition columns equal in both.
-    """
-
-    on: tuple[str, ...] = ("_key",)
-    delete: str = f"s.{OPERATION} = 'delete' AND {_NEWER}"
-    update: str = f"s.{OPERATION} = 'upsert' AND {_NEWER}"
-    insert: str = f"s.{OPERATION} = 'upsert'"
-    flag: str = ""
-    prune: tuple[str, ...] = ()
-
-    def pruned_by(self, columns: Sequence[str]) -> MergeRule:
-        """The rule for a table with these stable partition columns."""
-        return replace(self, prune=tuple(columns))
-
-    @property
-    def predicate(self) -> str:
-        """How a change finds its row."""
-        equal = [f"t.{quoted(name)} = s.{quoted(name)}" for name in self.on]
-        for column in map(quoted, self.prune):
-            # What has no time has no day; NULL equals nothing.
-            either = f"t.{column} = s.{column} OR (t.{column} IS NULL AND s.{column} IS NULL)"
-            equal.append(f"({either})")
-        return " AND ".join(equal)
-
-
-CURRENT = MergeRule()
-"""Rows by key; deletes take them out."""
-SOFT = MergeRule(
-    delete="",
-    # The newest delete says when, and clocks need not follow versions.
-    flag=f"s.{DELETE_VERSION} > t._version AND (t.{DELETED} IS NOT TRUE "
-    f"OR t.{DELETED_AT} IS NULL OR s.{DELETED_AT} <> t.{DELETED_AT})",
-)
-"""Rows by key; deletes flag them. A row's version stays that of its columns."""
-LOG = MergeRule(
-    on=("_key", "_version"),
-    delete="",
-    update=f"t.{OPERATION} = 'delete' AND s.{OPERATION} <> 'delete'",
-    insert="true",
-)
-"""Entries by key and version; of one version an upsert beats a delete."""
-EXACT = MergeRule(
-    on=("_key", "_version"),
-    delete=f"s.{OPERATION} = 'delete'",
-    update=f"s.{OPERATION} = 'upsert'",
-)
-"""Rows by key and version, as somebody worked them out on this very snapshot."""
+from sinks.merging import merge_by_copying, take_out_by_copying
+from sinks.rules import CURRENT, Merged, MergeRule
+from sinks.table import NO_HOOKS, WRITER, Snapshot, commit_properties, lake_errors
 
 
 class MergeEngine(Protocol):
@@ -110,11 +42,28 @@ class MergeEngine(Protocol):
             TableError: it failed, or may have; a fresh snapshot tells.
         """
 
+    def take_out(
+        self,
+        snapshot: Snapshot,
+        table: str,
+        tables: Sequence[str],
+        epoch: int,
+        transactions: Mapping[str, int],
+    ) -> bool:
+        """Take out the rows of `table`, one of `tables`, that are left over from epochs below
+        `epoch`; whether there was a commit, which there is not where no row is.
+
+        Raises:
+            TableError: it failed, or may have; a fresh snapshot tells.
+        """
+
 
 class DeltaMerge:
-    """delta-rs MERGE: copy-on-write, readable by everything that reads Delta.
+    """Copy-on-write, readable by everything that reads Delta.
 
-    Proven inserts are appended: by the files' own bounds, or by the keys it remembers.
+    Proven inserts are appended: by the files' own bounds, or by the keys it remembers. Else files
+    that hold what changes are copied, a few megabytes at a time; by delta-rs's MERGE and DELETE
+    where the table has what only those know, whatever memory they take.
     """
 
     def __init__(self, known_keys: KnownKeys | None = None) -> None:
@@ -136,9 +85,24 @@ class DeltaMerge:
             snapshot.append(changes.select(_kept(snapshot, changes)), transactions)
             merged = Merged(committed=True, upserted=upserts, appended=True)
         else:
-            merged = _merge(snapshot, changes, transactions, rule)
+            copying = copies(snapshot) and known(rule)
+            merge = merge_by_copying if copying else _merge
+            merged = merge(snapshot, changes, transactions, rule)
         self._known_keys.committed(snapshot, keys)
         return merged
+
+    def take_out(
+        self,
+        snapshot: Snapshot,
+        table: str,
+        tables: Sequence[str],
+        epoch: int,
+        transactions: Mapping[str, int],
+    ) -> bool:
+        """See `MergeEngine`."""
+        if copies(snapshot):
+            return take_out_by_copying(snapshot, table, tables, epoch, transactions)
+        return snapshot.delete(older_rows(table, tables, epoch), transactions)
 
     def _all_new(
         self, snapshot: Snapshot, keys: Sequence[str], entries: Sequence[str] | None
@@ -160,6 +124,7 @@ def _merge(
             target_alias="t",
             # The source's key bounds prune files only this way.
             streamed_exec=False,
+            writer_properties=WRITER,
             commit_properties=commit_properties(transactions),
             post_commithook_properties=NO_HOOKS,
         )

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from bridge.wire.version import epoch_floor
 from sinks.columns import EVENT_TIME, is_own
-from sinks.engine import EXACT, Merged, MergeEngine
+from sinks.engine import MergeEngine
 from sinks.history import Floor, Interval, Member, intervals, read_merged
 from sinks.keys import older_rows, sql_text, table_of
 from sinks.layout import IS_CURRENT, MERGED, OPERATION, VALID_FROM, VALID_TO, Layout
 from sinks.ledger import Ledger
 from sinks.moments import epoch_moment, moment_of
+from sinks.rules import EXACT, Merged
 from sinks.table import Snapshot, lake_errors
 from sinks.tombstones import Tombstones
 

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sinks.columns import EVENT_TIME
-from sinks.engine import CURRENT, DELETE_VERSION, LOG, SOFT, Merged, MergeEngine
+from sinks.engine import MergeEngine
 from sinks.histories import HistoryTable
 from sinks.keys import older_rows
 from sinks.layout import DELETED, DELETED_AT, OPERATION, Layout
 from sinks.ledger import Ledger
 from sinks.moments import epoch_moment
+from sinks.rules import CURRENT, DELETE_VERSION, LOG, SOFT, Merged
 from sinks.table import Snapshot
 from sinks.tombstones import Tombstones
 
@@ -62,7 +63,7 @@ class CurrentTable:
 
     def seal(self, snapshot: Snapshot, table: str, epoch: int, transactions: Transactions) -> bool:
         """See `Keeping`."""
-        return snapshot.delete(older_rows(table, self._tables, epoch), transactions)
+        return self._engine.take_out(snapshot, table, self._tables, epoch, transactions)
 
 
 class SoftTable:

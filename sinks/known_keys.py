@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sinks.table import SORTED_METADATA, Snapshot
+from sinks.table import KEYLESS_METADATA, SORTED_METADATA, Snapshot
 
 # Eight bytes each: 256 MB. A table that would exceed them is merged into, as without any.
 KEYS_MAX = 32_000_000
@@ -34,6 +34,7 @@ _KEYLESS = frozenset(
         "SET TABLE PROPERTIES",
     }
 )
+_SAID = frozenset({SORTED_METADATA, KEYLESS_METADATA})
 _LOOK_BACK = 20
 _RUNS_MAX = 8
 
@@ -144,7 +145,9 @@ def _brings_no_keys(snapshot: Snapshot, since: int) -> bool:
         return False
     history = snapshot.history(count)
     return len(history) == count and all(
-        commit.get("operation") in _KEYLESS or SORTED_METADATA in commit for commit in history
+        commit.get("operation") in _KEYLESS
+        or not {SORTED_METADATA, KEYLESS_METADATA}.isdisjoint(commit)
+        for commit in history
     )
 
 

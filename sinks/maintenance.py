@@ -25,6 +25,7 @@ from sinks.order import Cut
 from sinks.table import (
     NO_HOOKS,
     SORTED_METADATA,
+    WRITER,
     Snapshot,
     TableError,
     commit_properties,
@@ -235,6 +236,7 @@ def compact(snapshot: Snapshot, target: int = LARGE_TARGET) -> None:
         snapshot.delta.optimize.compact(
             target_size=target,
             max_concurrent_tasks=1,
+            writer_properties=WRITER,
             commit_properties=commit_properties({}),
             post_commithook_properties=NO_HOOKS,
         )

@@ -27,7 +27,7 @@ from sinks import failpoints
 from sinks.arrow import convert
 from sinks.columns import OWN_NAMES, missing_fields
 from sinks.dataset import Target
-from sinks.engine import Merged, MergeEngine
+from sinks.engine import MergeEngine
 from sinks.failpoints import Failpoint
 from sinks.keeping import keeping
 from sinks.ledger import (
@@ -42,11 +42,13 @@ from sinks.ledger import (
 from sinks.plan import Plan, check_known, plan_commit
 from sinks.properties import check_layout, outdated_metadata, table_properties
 from sinks.rows import Batch, Unfit
+from sinks.rules import Merged
 from sinks.table import SNAPSHOT_PROPERTY, Snapshot, TableStore
 from sinks.tombstones import Tombstones
 
 logger = logging.getLogger(__name__)
 
+_MOVED = {True: "a commit reported failed has landed", False: "another owner writes to this table"}
 SetAside = Callable[[Sequence[Unfit]], None]
 """Writes dead letters; on return they are acknowledged."""
 
@@ -59,10 +61,7 @@ class PositionsMovedError(FencedError):
     """
 
     def __init__(self, offsets: Mapping[int, int], *, by_us: bool, where: str) -> None:
-        what = (
-            "a commit reported failed has landed" if by_us else "another owner writes to this table"
-        )
-        super().__init__(what, where=where)
+        super().__init__(_MOVED[by_us], where=where)
         self.offsets = offsets
         self.by_us = by_us
 

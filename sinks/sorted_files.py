@@ -31,6 +31,7 @@ from sinks.table import SORTED_METADATA, Snapshot
 
 _ROW_GROUP = 128 * 1024
 _TEXT_MAX = 64
+_SAMPLE = 1024
 _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -71,6 +72,7 @@ class SortedFiles:
         values: partition values as Delta writes them.
         measured: columns whose bounds the files are to have.
         target: bytes of a file, which ends with the rows that exceed it.
+        data_change: whether the table's rows are others afterwards.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class SortedFiles:
         values: Mapping[str, str | None],
         measured: Iterable[str],
         target: int,
+        *,
+        data_change: bool = False,
     ) -> None:
         # There is no public way to the storage of an open table.
         handler = DeltaStorageHandler.from_table(snapshot.delta._table)  # noqa: SLF001
@@ -93,16 +97,23 @@ class SortedFiles:
             name for name in measured if name in names and fits_order(whole.field(name).type)
         ]
         self._target = target
+        self._data_change = data_change
         self._file: _File | None = None
         self.adds: list[AddAction] = []
         self.rows = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Columns that are in the files."""
+        found: list[str] = self._schema.names
+        return found
 
     def write(self, rows: pa.Table) -> None:
         """Rows that follow those before."""
         if not len(rows):
             return
         kept = rows.select(self._schema.names)
-        file = self._file or self._begun()
+        file = self._file or self._begun(kept)
         file.writer.write_table(kept, row_group_size=_ROW_GROUP)
         file.rows += len(kept)
         self.rows += len(kept)
@@ -111,10 +122,16 @@ class SortedFiles:
         if file.stream.tell() >= self._target:
             self.end_file()
 
-    def _begun(self) -> _File:
+    def _begun(self, first: pa.Table) -> _File:
         path = str(PurePosixPath(self._folder, f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"))
         stream = self._filesystem.open_output_stream(path)
-        writer = pq.ParquetWriter(stream, self._schema, compression="zstd", compression_level=1)
+        writer = pq.ParquetWriter(
+            stream,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=_repeating(first),
+        )
         bounds = {name: _Bounds() for name in self._measured}
         self._file = _File(path, stream, writer, bounds=bounds)
         return self._file
@@ -129,7 +146,7 @@ class SortedFiles:
             size = file.stream.tell()
         said = _statistics(file.rows, file.bounds)
         now_ms = int(time.time() * 1000)
-        self.adds.append(AddAction(file.path, size, self._values, now_ms, False, said))
+        self.adds.append(AddAction(file.path, size, self._values, now_ms, self._data_change, said))
 
 
 def replace_files(
@@ -151,12 +168,30 @@ def replace_files(
     removes = [
         RemoveAction(unquote(path), False, now_ms, size, dict(values)) for path, size in pairs
     ]
-    snapshot.commit_actions([*adds, *removes], {SORTED_METADATA: sorted_by})
+    snapshot.commit_actions([*adds, *removes], {SORTED_METADATA: sorted_by}, {})
 
 
-def folder_of(files: pa.Table) -> str:
-    """Where the files of a partition lie: some readers take its values from there."""
-    return str(PurePosixPath(unquote(files["path"][0].as_py())).parent)
+def folder_of(path: str) -> str:
+    """Where a file of a partition lies: some readers take its values from there.
+
+    Args:
+        path: as `Snapshot.files` gives it.
+    """
+    return str(PurePosixPath(unquote(path)).parent)
+
+
+def written_value(value: object) -> str | None:
+    """A partition value as Delta writes it: of a text, boolean, bigint or date."""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _repeating(rows: pa.Table) -> list[str]:
+    """Columns worth a dictionary: of others it costs the writer a fifth, and makes files larger."""
+    some = rows.slice(0, _SAMPLE)
+    plain = (each.name for each in some.schema if not pa.types.is_nested(each.type))
+    return [name for name in plain if pc.count_distinct(some[name]).as_py() <= len(some) // 2]
 
 
 def _statistics(rows: int, bounds: Mapping[str, _Bounds]) -> str:

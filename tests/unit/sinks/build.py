@@ -11,11 +11,12 @@ from bridge.wire.schemas import Column, Schema
 from bridge.wire.version import encode_version
 from sinks import failpoints
 from sinks.dataset import Dataset, Target
-from sinks.engine import CURRENT, DeltaMerge, Merged
+from sinks.engine import DeltaMerge
 from sinks.ledger import LedgerNames
 from sinks.protocol import TableWriter
 from sinks.reader import open_table
 from sinks.rows import Batch, Row, Unfit, decode
+from sinks.rules import CURRENT, Merged
 from sinks.table import TableError, TableStore, dataset_uri, tombstones_uri
 from sinks.tombstones import Tombstones
 

@@ -341,7 +341,9 @@ def test_the_writer_sorts_when_its_own_merges_say_so(world, monkeypatch):
     caretaker = Caretaker(writer.fresh)
     for number in range(0, 2000, 2):
         log.upsert(f"k{number * 37 % 2000:05d}", number)
-    writer.commit(log.batch(dict(writer.ledger.offsets)), SCHEMAS)
+    for sequence in (3000, 3001):  # the second is a merge
+        log.upsert("k01990", sequence)
+        writer.commit(log.batch(dict(writer.ledger.offsets)), SCHEMAS)
     facts = caretaker.look()
     assert facts is not None
     for name in ("RANGE_BYTES", "MEDIUM_TARGET"):

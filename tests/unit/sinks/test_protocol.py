@@ -9,9 +9,10 @@ from deltalake import DeltaTable, write_deltalake
 
 from bridge.wire.errors import ConfigurationError
 from sinks import failpoints
-from sinks.engine import CURRENT, DeltaMerge
+from sinks.engine import DeltaMerge
 from sinks.protocol import PositionsMovedError, TableWriter
 from sinks.rows import Batch
+from sinks.rules import CURRENT
 from sinks.table import TableError
 from tests.unit.sinks.build import (
     SCHEMAS,

@@ -102,13 +102,13 @@ def test_a_sealing_commit_whose_answer_was_lost_is_not_repeated(world, old, monk
 
     old.seal(2, 0)
     old.seal(2, 1)
-    writer, delete = world.writer(), Snapshot.delete
+    writer, commit = world.writer(), Snapshot.commit_actions
 
-    def lose(self, predicate, transactions):
-        delete(self, predicate, transactions)
+    def lose(self, actions, said, transactions):
+        commit(self, actions, said, transactions)
         raise TableError("the answer was lost")
 
-    monkeypatch.setattr(Snapshot, "delete", lose)
+    monkeypatch.setattr(Snapshot, "commit_actions", lose)
     with pytest.raises(TableError):
         commit_all(writer, old)
     monkeypatch.undo()

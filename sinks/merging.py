@@ -1,0 +1,126 @@
+"""Merges and deletes by copying files; see `copying`. What they do is what the rule says."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bridge.wire.rowkeys import key_prefix
+from bridge.wire.version import epoch_floor
+from sinks.conditions import Pairs, asked_columns, goes_in, holds
+from sinks.copying import Copying, partitions_of
+from sinks.layout import DELETED_AT, OPERATION
+from sinks.looking import NOWHERE, Changed, Decide, mask_of, nothing
+from sinks.rules import DELETE_VERSION, Merged, MergeRule
+from sinks.table import KEYLESS_METADATA, Snapshot, lake_errors
+
+
+def merge_by_copying(
+    snapshot: Snapshot, changes: pa.Table, transactions: Mapping[str, int], rule: MergeRule
+) -> Merged:
+    """Apply changes, in one commit if anything changes at all.
+
+    Raises:
+        TableError: it failed, or may have; a fresh snapshot tells.
+    """
+    with lake_errors(snapshot.uri):
+        files = _may_hold(snapshot.files(), changes, rule)
+        copying = Copying(snapshot, files, asked_columns(rule), _by_rule(changes, rule))
+        new = goes_in(rule, changes)
+        new[copying.found] = False
+        inserted = np.flatnonzero(new)
+        committed = copying.commit(transactions, changes, inserted)
+    return Merged(
+        committed=committed,
+        upserted=copying.replaced + len(inserted),
+        deleted=copying.deleted,
+        files_rewritten=copying.files,
+    )
+
+
+def take_out_by_copying(
+    snapshot: Snapshot,
+    table: str,
+    tables: Sequence[str],
+    epoch: int,
+    transactions: Mapping[str, int],
+) -> bool:
+    """Take out a source table's rows of older epochs; whether there were any, and a commit.
+
+    Raises:
+        TableError: it failed, or may have; a fresh snapshot tells.
+    """
+    floor = epoch_floor(epoch)
+
+    def decide(part: pa.Table) -> Changed:
+        older = pc.less(part["_version"], floor)
+        if len(tables) > 1:
+            older = pc.and_(older, pc.starts_with(part["_key"], key_prefix(table)))
+        goes = mask_of(older)
+        return Changed(~goes, NOWHERE, NOWHERE, int(goes.sum()))
+
+    with lake_errors(snapshot.uri):
+        files = snapshot.files()
+        if {"min._version"} <= set(files.column_names):
+            low = files["min._version"]
+            files = files.filter(pc.or_kleene(pc.is_null(low), pc.less(low, floor)))
+        copying = Copying(snapshot, files, ["_key", "_version"], decide)
+        return copying.commit(transactions, said={KEYLESS_METADATA: "older epochs"})
+
+
+def _by_rule(changes: pa.Table, rule: MergeRule) -> Decide:
+    known = ("_key", "_version", OPERATION, DELETED_AT, DELETE_VERSION)
+    narrow = changes.select([name for name in known if name in changes.column_names])
+    narrow = narrow.combine_chunks()
+    wanted = _ids(narrow, rule.on)
+
+    def decide(part: pa.Table) -> Changed:
+        found = pc.index_in(_ids(part, rule.on), value_set=wanted)
+        here = np.flatnonzero(mask_of(found.is_valid()))
+        if not len(here):
+            return nothing(len(part))
+        places = found.drop_null().to_numpy().astype(np.int64)
+        pairs = Pairs(narrow.take(pa.array(places)), part.take(pa.array(here)))
+        delete = holds(rule.delete, pairs)
+        update = holds(rule.update, pairs) & ~delete
+        flag = holds(rule.flag, pairs) & ~delete & ~update
+        stays = np.ones(len(part), np.bool_)
+        stays[here[delete | update]] = False
+        flags = None
+        if flag.any():
+            flags = np.full(len(part), -1, np.int64)
+            flags[here[flag]] = places[flag]
+        return Changed(stays, places, places[update], int(delete.sum()), flags)
+
+    return decide
+
+
+def _ids(rows: pa.Table, on: Sequence[str]) -> pa.Array:
+    """What tells a row of the table from others; versions are all as long."""
+    first, *rest = (rows[name].combine_chunks() for name in on)
+    return pc.binary_join_element_wise(first, *rest, "\n") if rest else first
+
+
+def _may_hold(files: pa.Table, changes: pa.Table, rule: MergeRule) -> pa.Table:
+    """The files that may hold a row that a change speaks of, by bounds and by partition."""
+    keys = sorted(set(changes["_key"].to_pylist()))
+    fits = [True] * len(files)
+    if {"min._key", "max._key"} <= set(files.column_names):
+        bounds = zip(files["min._key"].to_pylist(), files["max._key"].to_pylist(), strict=True)
+        fits = [
+            low is None or high is None or _any_between(keys, low, high) for low, high in bounds
+        ]
+    if rule.prune:
+        wanted = set(partitions_of(changes, rule.prune))
+        there = partitions_of(files, [f"partition.{name}" for name in rule.prune])
+        fits = [fit and part in wanted for fit, part in zip(fits, there, strict=True)]
+    return files.filter(pa.array(fits, pa.bool_()))
+
+
+def _any_between(ordered: Sequence[str], low: str, high: str) -> bool:
+    at = bisect_left(ordered, low)
+    return at < len(ordered) and ordered[at] <= high
