@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from bridge.wire.kafka import KafkaConfig, read_to_end
 from bridge.wire.schemas import Column, Schema, register_schema
@@ -16,6 +16,12 @@ from sinks.reader import open_table
 from tests.integration.sink_feed import COLUMNS, TRANSFORM, Feed
 from tests.parts.process import Process
 from tests.parts.waiting import wait_until
+
+_NOT_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 ROOT = Path(__file__).parents[2]
@@ -106,9 +112,19 @@ def fill(feed: Feed, turn: int = 0, rows: int = 30, epoch: int = 0) -> None:
 
 def committed_offsets(feed: Feed) -> dict[int, int]:
     group = Consumer(feed.kafka.consumer(group=f"{feed.kafka.namespace}.sink.{feed.dataset}"))
+    places = [TopicPartition(feed.topic, p) for p in range(feed.partitions)]
+
+    def asked() -> list[TopicPartition]:
+        try:
+            found: list[TopicPartition] = group.committed(places, timeout=20)
+        except KafkaException as error:
+            # A group nobody asked for before has no coordinator for a moment.
+            assert error.args[0].retriable() or error.args[0].code() in _NOT_YET, error
+            return []
+        return found
+
     try:
-        places = [TopicPartition(feed.topic, p) for p in range(feed.partitions)]
-        found = group.committed(places, timeout=20)
+        found = wait_until(asked, timeout_s=30, what="the group's offsets")
         return {place.partition: max(place.offset, 0) for place in found}
     finally:
         group.close()
