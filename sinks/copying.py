@@ -7,7 +7,6 @@ where that one was, so ranges of keys stay ranges.
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import bisect_right
 from collections import defaultdict
@@ -29,8 +28,12 @@ from sinks.sorted_files import SortedFiles, folder_of, written_value
 from sinks.table import Snapshot
 from sinks.upkeep import LARGE_TARGET, MEDIUM_TARGET
 
-_WORKERS = min(os.cpu_count() or 1, 2)
+# Files that are worked on at once: where they are small that waits for the storage, where they are
+# large it takes memory.
+_LEAST, _MOST, _AT_ONCE_BYTES = 2, 8, 64 * 1024 * 1024
 _MEASURED = ("_key", "_version", "_event_time", VALID_FROM, VALID_TO)
+# Of files: less is read before a thread begins.
+_AHEAD_BYTES = 1024 * 1024
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Whatever else a protocol asks for is left to the library that knows it.
 _FEATURES = frozenset({"appendOnly", "invariants", "timestampNtz"})
@@ -80,7 +83,9 @@ class Copying:
         self._source = TableFiles(snapshot)
         self._names = snapshot.partitioned_by
         self._partitions = partitions_of(files, [f"partition.{name}" for name in self._names])
-        self._looks = _each(lambda path: self._source.look(path, columns, decide), self._paths)
+        self._looks = _each(
+            lambda path: self._source.look(path, columns, decide), self._paths, self._sizes
+        )
         self._touched = [place for place, look in enumerate(self._looks) if look.any]
 
     @property
@@ -124,7 +129,8 @@ class Copying:
         groups = self._groups(changes, inserted)
         if not groups:
             return False
-        adds = _each(lambda group: self._copied(group, changes), groups)
+        sizes = list(map(self._bytes, groups))
+        adds = _each(lambda group: self._copied(group, changes), groups, sizes)
         now_ms = int(time.time() * 1000)
         removes = [
             RemoveAction(
@@ -218,10 +224,14 @@ class Copying:
         rows = self._kept(group, changes)
         if changes is not None:
             rows = chain(rows, _taken(changes, _all(group.changes)))
-        for part in _ahead(_in_parts(rows, files.names)):
+        parts = _in_parts(rows, files.names)
+        for part in _ahead(parts) if self._bytes(group) > _AHEAD_BYTES else parts:
             files.write(part)
         files.end_file()
         return files.adds
+
+    def _bytes(self, group: _Group) -> int:
+        return sum(self._sizes[place] for place in group.files)
 
     def _kept(self, group: _Group, changes: pa.Table | None) -> Iterator[pa.Table]:
         """What stays of a group's files, flagged where a change says so."""
@@ -261,12 +271,13 @@ def partitions_of(rows: pa.Table, names: Sequence[str]) -> list[Partition]:
     return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
 
 
-def _each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """The work of Arrow's goes on in two threads."""
-    if len(items) < 2 or _WORKERS < 2:
+def _each(do: Callable[[T], R], items: Sequence[T], sizes: Sequence[int]) -> list[R]:
+    """The same as `map`, in threads, for files of these bytes."""
+    if len(items) < 2:
         return list(map(do, items))
-    with ThreadPoolExecutor(_WORKERS) as workers:
-        return list(workers.map(do, items))
+    workers = min(max(_AT_ONCE_BYTES // max(*sizes, 1), _LEAST), _MOST, len(items))
+    with ThreadPoolExecutor(workers) as threads:
+        return list(threads.map(do, items))
 
 
 def _ahead(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:

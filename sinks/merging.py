@@ -14,9 +14,12 @@ from bridge.wire.version import epoch_floor
 from sinks.conditions import Pairs, asked_columns, goes_in, holds
 from sinks.copying import Copying, partitions_of
 from sinks.layout import DELETED_AT, OPERATION
-from sinks.looking import NOWHERE, Changed, Decide, mask_of, nothing
+from sinks.looking import NOWHERE, Changed, Decide, Places, mask_of, nothing
 from sinks.rules import DELETE_VERSION, Merged, MergeRule
 from sinks.table import KEYLESS_METADATA, Snapshot, lake_errors
+
+# A part with so many times fewer rows than there are changes is looked up row by row.
+_FEW = 4
 
 
 def merge_by_copying(
@@ -76,14 +79,12 @@ def _by_rule(changes: pa.Table, rule: MergeRule) -> Decide:
     known = ("_key", "_version", OPERATION, DELETED_AT, DELETE_VERSION)
     narrow = changes.select([name for name in known if name in changes.column_names])
     narrow = narrow.combine_chunks()
-    wanted = _ids(narrow, rule.on)
+    wanted = _Wanted(_ids(narrow, rule.on))
 
     def decide(part: pa.Table) -> Changed:
-        found = pc.index_in(_ids(part, rule.on), value_set=wanted)
-        here = np.flatnonzero(mask_of(found.is_valid()))
+        here, places = wanted.among(_ids(part, rule.on))
         if not len(here):
             return nothing(len(part))
-        places = found.drop_null().to_numpy().astype(np.int64)
         pairs = Pairs(narrow.take(pa.array(places)), part.take(pa.array(here)))
         delete = holds(rule.delete, pairs)
         update = holds(rule.update, pairs) & ~delete
@@ -97,6 +98,27 @@ def _by_rule(changes: pa.Table, rule: MergeRule) -> Decide:
         return Changed(stays, places, places[update], int(delete.sum()), flags)
 
     return decide
+
+
+class _Wanted:
+    """Finds changes by what tells a row from others."""
+
+    def __init__(self, ids: pa.Array) -> None:
+        self._ids = ids
+        self._places: dict[str, int] | None = None
+
+    def among(self, ids: pa.Array) -> tuple[Places, Places]:
+        """Which of some rows there is a change for, and the changes' places."""
+        if len(ids) * _FEW < len(self._ids):
+            # Arrow makes its table of all changes anew for every part.
+            if self._places is None:
+                self._places = {text: at for at, text in enumerate(self._ids.to_pylist())}
+            found = np.fromiter((self._places.get(i, -1) for i in ids.to_pylist()), np.int64)
+            here = np.flatnonzero(found >= 0)
+            return here, found[here]
+        index = pc.index_in(ids, value_set=self._ids)
+        here = np.flatnonzero(mask_of(index.is_valid()))
+        return here, index.drop_null().to_numpy().astype(np.int64)
 
 
 def _ids(rows: pa.Table, on: Sequence[str]) -> pa.Array:
