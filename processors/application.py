@@ -33,7 +33,7 @@ from bridge.wire.kafka import (
 from bridge.wire.pulse import Pulse
 from processors.batches import Batches
 from processors.changelog import quicken
-from processors.compiled import CompiledFlow
+from processors.flow import CompiledFlow
 from processors.outbox import ClientOutbox
 from processors.pace import Pace
 from processors.pipeline import Pipeline, StoresOf

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import Message
 
@@ -21,6 +22,7 @@ from bridge.wire.envelope import (
     change_event_time,
     change_key,
     change_version,
+    encode_row,
     header,
 )
 from bridge.wire.errors import ConfigurationError, UnknownVersionError, WireError
@@ -29,7 +31,8 @@ from bridge.wire.topics import TopicNames
 from processors import metrics, state
 from processors.admission import Admission
 from processors.aside import DEAD_LETTERS_MAX, Aside
-from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+from processors.compiled import CompiledTransform
+from processors.flow import CompiledFlow, Evaluation
 from processors.keyed.steps import KeyedFlows
 from processors.language.runtime import UnfitValueError
 from processors.mapping import MapError
@@ -39,6 +42,8 @@ from processors.tally import Tally
 
 StoresOf = Callable[[CompiledFlow], state.Stores]
 Register = Callable[[Schema], object]
+# Of a record with its item's key, its version and its event time.
+Evaluate = Callable[[Mapping[str, Any], str, str, str | None], Evaluation]
 
 
 @dataclass(slots=True)
@@ -53,6 +58,22 @@ class Incoming:
     headers: Headers | None = None
 
 
+class _Lane:
+    """One flow in one run of messages: where its rows go, and what it remembers."""
+
+    __slots__ = ("evaluate", "fingerprint", "flow", "schema", "stores", "writer")
+
+    def __init__(self, flow: CompiledFlow, writer: RowWriter, stores: state.Stores | None) -> None:
+        self.flow = flow
+        self.evaluate: Evaluate = flow.sent
+        if not flow.sends_rows:
+            self.evaluate = lambda record, item_key, *_: flow.evaluate(record, item_key)
+        self.writer = writer
+        self.stores = stores
+        self.schema: Schema | None = None
+        self.fingerprint = ""
+
+
 @dataclass(slots=True)
 class _Batch:
     """Messages of one partition on their way: where they come from and where all of it goes."""
@@ -61,7 +82,7 @@ class _Batch:
     partition: int
     outbox: Outbox
     stores_of: StoresOf
-    flows: list[tuple[CompiledFlow, RowWriter]] = field(default_factory=list)
+    lanes: list[_Lane] = field(default_factory=list)
 
     def incoming(self, message: Message) -> Incoming:
         """A message with the place it was read at."""
@@ -158,7 +179,10 @@ class Pipeline:
         """
         batch = _Batch(topic, partition, outbox, stores_of)
         process = self._contributed if topic in self._keyed_topics else self._process
-        batch.flows = [(flow, RowWriter(outbox, rows)) for flow, rows in self._flows.get(topic, ())]
+        batch.lanes = [
+            _Lane(flow, RowWriter(outbox, rows), stores_of(flow) if flow.stateful else None)
+            for flow, rows in self._flows.get(topic, ())
+        ]
         count = 0
         try:
             for message in messages:
@@ -168,13 +192,13 @@ class Pipeline:
                     break
             return count
         finally:
-            self._changes.inc(count if batch.flows else 0)
+            self._changes.inc(count if batch.lanes else 0)
             self._tell_counts(batch)
 
     def _tell_counts(self, batch: _Batch) -> None:
-        for _, writer in batch.flows:
-            self._rows["upsert"].inc(writer.upserts)
-            self._rows["delete"].inc(writer.deletes)
+        for lane in batch.lanes:
+            self._rows["upsert"].inc(lane.writer.upserts)
+            self._rows["delete"].inc(lane.writer.deletes)
         for tally in (self._changes, *self._rows.values()):
             tally.flush()
         self._count_mismatches()
@@ -189,33 +213,33 @@ class Pipeline:
             change = self._decode(batch, message)
             if change is None:
                 return
-            record, item_key = change.record, change.item_key
-            evaluations = [flow.evaluate(record, item_key) for flow, _ in batch.flows]
+            asked = change.record, change.item_key, change.version, change.event_time
+            evaluations = [lane.evaluate(*asked) for lane in batch.lanes]
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
             self._aside.put(batch.incoming(message), error, batch.outbox)
             return
-        for (flow, writer), evaluation in zip(batch.flows, evaluations, strict=True):
+        for lane, evaluation in zip(batch.lanes, evaluations, strict=True):
             if not evaluation.applied:
                 continue
-            fingerprint = self._fingerprint(flow)
-            if flow.stateful:
-                self._emit_stateful(flow, batch, change, writer, evaluation)
-            elif evaluation.rows:
-                writer.upsert(change, fingerprint, evaluation.rows)
-            elif evaluation.vanished:
-                writer.delete(change, fingerprint, (evaluation.item_key,))
+            if lane.flow.discovery.schema is not lane.schema:
+                self._look_at_schema(lane)
+            if lane.stores is not None:
+                self._emit_stateful(lane, lane.stores, batch, change, evaluation)
+            else:
+                gone = (evaluation.item_key,) if evaluation.vanished else ()
+                lane.writer.write(change, lane.fingerprint, evaluation.values, gone)
 
-    def _fingerprint(self, flow: CompiledFlow) -> str:
-        """Of the flow's schema as it is now, registered."""
-        schema = flow.schema
-        known = self._registered.get(id(flow))
+    def _look_at_schema(self, lane: _Lane) -> None:
+        """The flow's schema as it is now, registered."""
+        schema = lane.flow.schema
+        known = self._registered.get(id(lane.flow))
         if known is None or known[0] is not schema:
-            if flow.unfolds:
+            if lane.flow.unfolds:
                 self._register(schema)
-            known = self._registered[id(flow)] = (schema, schema.fingerprint)
-        return known[1]
+            known = self._registered[id(lane.flow)] = (schema, schema.fingerprint)
+        lane.schema, lane.fingerprint = known
 
     def _decode(self, batch: _Batch, message: Message) -> Change | None:
         """The change, None where another transform or a scan of our own has it."""
@@ -240,55 +264,46 @@ class Pipeline:
 
     def _emit_stateful(
         self,
-        flow: CompiledFlow,
+        lane: _Lane,
+        stores: state.Stores,
         batch: _Batch,
         change: Change,
-        writer: RowWriter,
         evaluation: Evaluation,
     ) -> None:
-        fingerprint = self._fingerprint(flow)
-        stores = batch.stores_of(flow)
-        if flow.keyed is not None:
-            first = self._keyed.first(flow)
-            incoming = batch.incoming(change.message)
-            if not first.change(incoming, change, evaluation, batch.outbox, stores):
-                self._stale.inc()
-        elif flow.memory is not None:
+        flow = lane.flow
+        if flow.sends_rows:
+            news = self._emit_remembering(lane, stores, change, evaluation)
+        elif flow.memory is None:
+            news = self._keyed.first(flow).change(
+                batch.incoming(change.message), change, evaluation, batch.outbox, stores
+            )
+        else:
             try:
                 news, row = flow.memory.apply(evaluation, change, stores)
             except (MapError, UnfitValueError) as error:
                 self._aside.put(batch.incoming(change.message), error, batch.outbox)
                 return
-            if not news:
-                self._stale.inc()
-            elif row is not None:
-                writer.upsert(change, fingerprint, ((evaluation.item_key, row),))
-            else:
-                writer.delete(change, fingerprint, (evaluation.item_key,))
-        else:
-            self._emit_remembering(change, fingerprint, writer, evaluation, stores)
+            if news:
+                _write(lane, change, evaluation.item_key, row)
+        if not news:
+            self._stale.inc()
 
+    @staticmethod
     def _emit_remembering(
-        self,
-        change: Change,
-        fingerprint: str,
-        writer: RowWriter,
-        evaluation: Evaluation,
-        stores: state.Stores,
-    ) -> None:
-        item_key, rows = change.item_key.encode(), evaluation.rows
+        lane: _Lane, stores: state.Stores, change: Change, evaluation: Evaluation
+    ) -> bool:
+        """Whether the change was news of its item."""
+        item_key, values = change.item_key.encode(), evaluation.values
         memory = state.recall(stores, item_key)
         if memory.is_stale(change.version):
-            self._stale.inc()
-            return
-        keys = tuple([key for key, _ in rows])
-        if gone := memory.retracted(keys):
-            writer.delete(change, fingerprint, gone)
-        writer.upsert(change, fingerprint, rows)
+            return False
+        keys = tuple([key for key, _ in values])
+        lane.writer.write(change, lane.fingerprint, values, memory.retracted(keys))
         if change.record["eventName"] == "REMOVE":
             state.forget(stores, item_key, memory, change.version)
         else:
-            state.remember(stores, item_key, memory, state.Live(change.version, keys))
+            state.remember(stores, item_key, memory, change.version, keys)
+        return True
 
     def _contributed(self, batch: _Batch, read: Message) -> None:
         self._aside.read += 1
@@ -339,3 +354,18 @@ class Pipeline:
                 for path, count in flow.mismatches.items():
                     metrics.TYPE_MISMATCHES.labels(self.compiled.name, path).inc(count)
                 flow.mismatches.clear()
+
+
+def _write(lane: _Lane, change: Change, key: str, row: Mapping[str, Any] | None) -> None:
+    """An item's own row; None: it has none."""
+    if row is None:
+        lane.writer.write(change, lane.fingerprint, (), (key,))
+        return
+    value = encode_row(
+        key=key,
+        version=change.version,
+        operation="upsert",
+        event_time=change.event_time,
+        columns=row,
+    )
+    lane.writer.write(change, lane.fingerprint, ((key, value),))

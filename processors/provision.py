@@ -16,7 +16,8 @@ from bridge.wire.errors import TopicError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.namespace import NamespaceState, read_namespace
 from bridge.wire.topics import TopicNames, TopicSpec, ensure_topics, existing_topics
-from processors.compiled import CompiledFlow, CompiledTransform
+from processors.compiled import CompiledTransform
+from processors.flow import CompiledFlow
 
 LIVE_STORE = "live"
 TOMBSTONE_STORE = "tombstones"

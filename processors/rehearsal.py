@@ -16,8 +16,8 @@ from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import Headers, change_origin, header
 from bridge.wire.errors import ConfigurationError, TailraceError
 from bridge.wire.topics import TopicNames
-from processors.compiled import CompiledFlow
 from processors.events import EventReader
+from processors.flow import CompiledFlow
 from processors.testing import Sent, TransformDriver, Written
 from processors.transform import Transform
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from confluent_kafka import Message
 
-from bridge.wire.envelope import Headers, encode_row, row_headers
-
-Keyed = tuple[str, Mapping[str, Any]]
-_NOTHING: Mapping[str, Any] = {}
+from bridge.wire.envelope import Headers, encode_delete, row_headers
 
 
 class Outbox(Protocol):
@@ -30,7 +27,7 @@ class Outbox(Protocol):
 
 @dataclass(slots=True)
 class Change:
-    """A decoded change: what all flows need of it."""
+    """A decoded change: what all flows need of it. One for all changes of a run, in turn."""
 
     record: Mapping[str, Any]
     item_key: str
@@ -55,31 +52,22 @@ class RowWriter:
         self._produce = outbox.produce
         self._topic = topic
 
-    def upsert(self, change: Change, fingerprint: str, rows: Sequence[Keyed]) -> None:
-        """Rows by target key, in order."""
-        self._write("upsert", change, fingerprint, rows)
-        self.upserts += len(rows)
-
-    def delete(self, change: Change, fingerprint: str, keys: Iterable[str]) -> None:
-        """Rows that are no more, in order."""
-        rows = [(key, _NOTHING) for key in keys]
-        self._write("delete", change, fingerprint, rows)
-        self.deletes += len(rows)
-
-    def _write(
-        self, operation: str, change: Change, fingerprint: str, rows: Sequence[Keyed]
+    def write(
+        self,
+        change: Change,
+        fingerprint: str,
+        values: Sequence[tuple[str, bytes]],
+        gone: Sequence[str] = (),
     ) -> None:
-        if not rows:
+        """Rows that are no more, by their keys, then those that are, by key; each in order."""
+        if not values and not gone:
             return
-        produce, topic = self._produce, self._topic
+        produce, topic, kafka_key = self._produce, self._topic, change.kafka_key
         headers = row_headers(fingerprint, change.offset)
-        version, event_time, kafka_key = change.version, change.event_time, change.kafka_key
-        for key, columns in rows:
-            value = encode_row(
-                key=key,
-                version=version,
-                operation=operation,
-                event_time=event_time,
-                columns=columns,
-            )
+        for key in gone:
+            value = encode_delete(key, change.version, change.event_time)
             produce(topic, value, kafka_key, headers)
+        for _, value in values:
+            produce(topic, value, kafka_key, headers)
+        self.deletes += len(gone)
+        self.upserts += len(values)

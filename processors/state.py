@@ -17,6 +17,8 @@ import orjson
 from bridge.wire.version import epoch_floor
 
 FLOOR_KEY = b"floor"
+# Up to so many keys are looked through one by one.
+_FEW = 8
 
 
 class Store(Protocol):
@@ -86,7 +88,6 @@ class Stores:
             self._floor = floor
 
 
-# Both are made for every change; frozen ones take three times as long to make.
 @dataclass(slots=True)
 class Live:
     """An item's newest version here, and the target keys of its rows."""
@@ -94,54 +95,70 @@ class Live:
     version: str
     keys: tuple[str, ...]
 
-    def encode(self) -> bytes:
-        """Compact JSON."""
-        return orjson.dumps([self.version, self.keys])
-
     @classmethod
     def decode(cls, value: bytes) -> Live:
-        """What `encode` wrote."""
+        """What `remember` wrote."""
         version, keys = orjson.loads(value)
         return cls(version, tuple(keys))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # made for every change; a frozen one takes three times as long to make
 class Memory:
-    """What is remembered of one item: it is there, or it was removed, or it was never seen."""
+    """What is remembered of one item: it is there, or it was removed, or it was never seen.
 
-    live: Live | None
-    removed_at: str | None
+    `live` is the entry as it is stored, compact JSON of version and keys: most of what is asked of
+    it can be told from its bytes.
+    """
+
+    live: bytes | None
+    removed_at: bytes | None
     floor: str
+    _keys: Collection[str] = field(default=(), init=False, compare=False)
+    _listed: bytes = field(default=b"[]", init=False, compare=False)
 
     def is_stale(self, version: str) -> bool:
         """Whether the item's state is at least as new, or settled by a later scan."""
-        newest = self.live.version if self.live is not None else self.removed_at or ""
-        return version <= newest or version < self.floor
+        live = self.live
+        newest = live[2 : live.index(b'"', 2)] if live is not None else self.removed_at or b""
+        return version.encode() <= newest or version < self.floor
 
-    def retracted(self, keys: Collection[str]) -> tuple[str, ...]:
+    def retracted(self, keys: Collection[str]) -> list[str]:
         """Keys the item contributed before and does not any more, in their old order."""
-        before = self.live.keys if self.live is not None else ()
-        if not before or before == keys:
-            return ()
-        kept = frozenset(keys)
-        return tuple([key for key in before if key not in kept])
+        listed = self._list(keys)
+        live = self.live
+        if live is None:
+            return []
+        before = live[live.index(b'"', 2) + 2 : -1]
+        if before in (listed, b"[]"):
+            return []
+        kept = keys if len(keys) <= _FEW else frozenset(keys)
+        return [key for key in orjson.loads(before) if key not in kept]
+
+    def entry(self, version: str, keys: Collection[str]) -> bytes:
+        """The entry of the item as it is now."""
+        return b'["%b",%b]' % (version.encode(), self._list(keys))
+
+    def _list(self, keys: Collection[str]) -> bytes:
+        if keys is not self._keys:
+            self._keys, self._listed = keys, orjson.dumps(tuple(keys))
+        return self._listed
 
 
 def recall(stores: Stores, item_key: bytes) -> Memory:
     """Read what is remembered of an item: one look where it is there."""
     live = stores.live.get(item_key)
-    if live is not None:
-        return Memory(Live.decode(live), None, stores.floor)
-    removed_at = stores.tombstones.get(item_key)
-    return Memory(None, removed_at.decode() if removed_at is not None else None, stores.floor)
+    removed_at = None if live is not None else stores.tombstones.get(item_key)
+    return Memory(live, removed_at, stores.floor)
 
 
-def remember(stores: Stores, item_key: bytes, before: Memory, live: Live) -> None:
+def remember(
+    stores: Stores, item_key: bytes, before: Memory, version: str, keys: Collection[str]
+) -> None:
     """The item contributes these rows now, perhaps none; `before` is what `recall` gave.
 
     What was not there is not deleted: every deletion is a message of a changelog.
     """
-    stores.live.set(item_key, live.encode())
+    stores.live.set(item_key, before.entry(version, keys))
     if before.removed_at is not None:
         stores.tombstones.delete(item_key)
 

@@ -2,69 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
-
-from bridge.wire.attributes import canonical_binary, canonical_number
 from bridge.wire.errors import ConfigurationError, WireError
-from processors.language import column_types, nodes, problems, runtime
+from processors.language import column_types, nodes, problems
+from processors.language.emit import RowKey
 from processors.stream import Target
 
 Row = dict[str, Any]
 Keyed = tuple[str, Row]
+Found = TypeVar("Found")
 
 _KEY_TAGS = {column_types.STRING: "S", column_types.BINARY: "B"}
-_CANONICAL = {"N": canonical_number, "B": canonical_binary}
 
 
 @dataclass(frozen=True, slots=True)
 class TargetKey:
     """Keys of the rows of one item, from the columns that tell them apart."""
 
-    tags: Mapping[str, str]
+    row_key: RowKey
     attributes: frozenset[str]
-    prefix: str = ""
 
-    def keyed(
-        self, rows: Sequence[Row], keys: Mapping[str, Any], dataset: str
-    ) -> tuple[Keyed, ...]:
+    def check(self, keys: Mapping[str, Any], dataset: str) -> None:
+        """Raises: ConfigurationError: rows of two items can have the same key."""
         if not self.attributes.issuperset(keys):
-            missing = sorted(set(keys) - self.attributes)
-            raise ConfigurationError(
-                f"key={list(self.tags)} does not hold the table's key attribute {missing[0]!r}: "
-                "rows of different items would overwrite one another",
-                where=f"Dataset(id={dataset!r})",
-                remedy=f"Select dynamodb.NewImage.{missing[0]}.{_tag_of(keys[missing[0]])} "
-                "without a cast and add its column to key",
-            )
-        found = [(self._key(row), row) for row in rows]
+            raise self._too_short(keys, dataset)
+
+    def apart(self, found: list[tuple[str, Found]], dataset: str) -> tuple[tuple[str, Found], ...]:
+        """What generated functions return, by key.
+
+        Raises:
+            WireError: two of them have the same.
+        """
         if len(found) > 1 and len(dict(found)) != len(found):
             raise WireError(
-                f"two rows of one item have the same key ({', '.join(self.tags)})",
+                f"two rows of one item have the same key ({', '.join(self.row_key.tags)})",
                 where=f"dataset {dataset}",
                 remedy="Add a column to key that tells them apart",
             )
         return tuple(found)
 
-    def _key(self, row: Row) -> str:
-        typed = {}
-        for name, tag in self.tags.items():
-            value = row[name]
-            if value is None:
-                raise runtime.UnfitValueError("a key column is null", where=f"column {name}")
-            if tag != "S":
-                value = _CANONICAL[tag](value if value.__class__ is str else str(value))
-            typed[name] = {tag: value}
-        key = orjson.dumps(typed, option=orjson.OPT_SORT_KEYS).decode()
-        return in_table(self.prefix, key) if self.prefix else key
-
-
-def in_table(prefix: str, key: str) -> str:
-    """The row's key behind its table's prefix, "" where one table feeds the dataset."""
-    return f"{prefix}{key}]" if prefix else key
+    def _too_short(self, keys: Mapping[str, Any], dataset: str) -> ConfigurationError:
+        missing = sorted(set(keys) - self.attributes)
+        return ConfigurationError(
+            f"key={list(self.row_key.tags)} does not hold the table's key attribute "
+            f"{missing[0]!r}: rows of different items would overwrite one another",
+            where=f"Dataset(id={dataset!r})",
+            remedy=f"Select dynamodb.NewImage.{missing[0]}.{_tag_of(keys[missing[0]])} "
+            "without a cast and add its column to key",
+        )
 
 
 def _tag_of(typed: Any) -> str:
@@ -116,4 +104,4 @@ def target_key(
             where=at,
             remedy="Add it: rows of different items would overwrite one another",
         )
-    return TargetKey(tags, frozenset(attributes), prefix)
+    return TargetKey(RowKey(tags, prefix), frozenset(attributes))

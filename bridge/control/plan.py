@@ -11,7 +11,7 @@ from bridge.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bridge.source import DynamoDBSource
-    from processors.compiled import CompiledFlow
+    from processors.flow import CompiledFlow
     from processors.stream import Input
     from processors.transform import Transform
     from sinks.dataset import Dataset

@@ -23,7 +23,7 @@ from bridge.wire.attributes import canonical_key
 from bridge.wire.errors import ConfigurationError, TailraceError
 
 if TYPE_CHECKING:
-    from processors.compiled import CompiledFlow
+    from processors.flow import CompiledFlow
 
 _ATTEMPTS = 8
 _GET_KEYS_MAX = 100  # BatchGetItem takes no more

@@ -195,6 +195,13 @@ def encode_row(
     )
 
 
+def encode_delete(key: str, version: str, event_time: str | None) -> bytes:
+    """The value of a row that is no more."""
+    return orjson.dumps(
+        {"_key": key, "_version": version, "_op": "delete", "_event_time": event_time}
+    )
+
+
 def row_headers(fingerprint: str, change_offset: int) -> Headers:
     """A row's headers."""
     return [_VERSION_HEADER, _schema_header(fingerprint), ("offset", b"%d" % change_offset)]

@@ -16,4 +16,9 @@ def key_prefix(table: str) -> str:
 
 def key_in(table: str, key: str) -> str:
     """A row's `_key` there; `key` is the JSON text that would do with one table."""
-    return f"{key_prefix(table)}{key}]"
+    return in_table(key_prefix(table), key)
+
+
+def in_table(prefix: str, key: str) -> str:
+    """`key_in` for who has the table's prefix; "" where one table feeds the dataset."""
+    return f"{prefix}{key}]" if prefix else key

@@ -84,9 +84,7 @@ class KeyedPlan:
             lines.append(f"window of {self.window.size_ms} ms, grace {self.window.grace_ms} ms")
         return [*lines, *(f"{a.name}: {a.spelled()}" for a in self.aggregates)]
 
-    def keyed(
-        self, rows: Sequence[Mapping[str, Any]], _keys: Mapping[str, Any], _dataset: str
-    ) -> tuple[tuple[str, Any], ...]:
+    def keyed(self, rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, Any], ...]:
         """Each row of an item with its target key; several may have the same one."""
         found = []
         for row in rows:

@@ -21,7 +21,7 @@ from processors.mapping import Mapper, check_schema, name_of, spelling
 from processors.naming import check_name
 
 if TYPE_CHECKING:
-    from processors.compiled import CompiledFlow, Evaluation
+    from processors.flow import CompiledFlow, Evaluation
 
 StatefulFunction = Callable[[dict[str, Any], dict[str, Any]], Mapping[str, Any] | None]
 _STATE = b"state"
@@ -93,7 +93,7 @@ class StatefulStep:
             if kept != known:
                 memory.set(_STATE, kept)
         keys = (evaluation.item_key,) if row else ()
-        state.remember(stores, item, before, state.Live(version, keys))
+        state.remember(stores, item, before, version, keys)
         return True, row
 
     @staticmethod

@@ -31,7 +31,8 @@ from processors.keyed.plan import EVENT_MS, KeyedPlan
 from processors.state import Shelf
 
 if TYPE_CHECKING:
-    from processors.compiled import CompiledFlow, CompiledTransform, Evaluation
+    from processors.compiled import CompiledTransform
+    from processors.flow import CompiledFlow, Evaluation
     from processors.pipeline import Incoming, StoresOf
     from processors.row_writer import Outbox
 
@@ -84,7 +85,7 @@ class FirstStep:
         else:
             # Events are not taken back.
             given = () if self._plan.window else tuple(key for key, rows, _ in parts if rows)
-            state.remember(stores, item, memory, state.Live(version, given))
+            state.remember(stores, item, memory, version, given)
         return True
 
     def seal(self, message: Incoming, sealed: Sealed, outbox: Outbox, stores: state.Stores) -> None:

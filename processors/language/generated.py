@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
+from bridge.wire.attributes import canonical_binary
+from bridge.wire.rowkeys import in_table
 from processors.language import casts, collections, nodes, runtime
 
 _PLACE_MAX = 200
 
 RUNTIME: dict[str, Any] = {
     "__builtins__": {"len": len, "str": str},
+    "dumps": orjson.dumps,
+    "binary_key": canonical_binary,
+    "in_table": in_table,
     **{
         function.__name__: function
         for function in (
@@ -29,6 +36,8 @@ RUNTIME: dict[str, Any] = {
             runtime.to_boolean,
             runtime.to_string,
             runtime.one_of,
+            runtime.null_key,
+            runtime.number_key,
             casts.attempt,
             casts.exact_column,
             casts.read_column,

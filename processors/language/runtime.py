@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -270,3 +270,13 @@ def one_of(value: Any, choices: tuple[Any, ...]) -> bool | None:
     if any(choice is not None and choice == value for choice in choices):
         return True
     return None if None in choices else False
+
+
+def null_key(column: str) -> NoReturn:
+    """Raises: UnfitValueError."""
+    raise UnfitValueError("a key column is null", where=f"column {column}")
+
+
+def number_key(value: Any) -> str:
+    """A number of a row as a key has it."""
+    return canonical_number(value if value.__class__ is str else str(value))

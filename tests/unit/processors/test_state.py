@@ -51,7 +51,7 @@ def seen(stores, sequence, *keys, epoch=10):
     if memory.is_stale(version):
         return False
     if keys:
-        state.remember(stores, ITEM, memory, state.Live(version, keys))
+        state.remember(stores, ITEM, memory, version, keys)
     else:
         state.forget(stores, ITEM, memory, version)
     return True
