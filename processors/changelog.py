@@ -56,16 +56,28 @@ class SwiftChangelog:
         """That was all; Quix learns where the last one lies when the producer is flushed."""
         held, self._held = self._held, None
         if held is not None:
-            self._send(held, self._delivered)
+            key, value, headers = held
+            name, partition = self._changelog.changelog_name, self._changelog.partition
+            self._outbox.produce_reported(
+                name,
+                value,
+                key,
+                partition,
+                headers=self._listed(headers),
+                on_delivery=self._delivered,
+            )
 
-    def _send(self, message: Message, on_delivery: Any = None) -> None:
+    def _send(self, message: Message) -> None:
         key, value, headers = message
+        name, partition = self._changelog.changelog_name, self._changelog.partition
+        self._outbox.produce(name, value, key, self._listed(headers), partition)
+
+    def _listed(self, headers: Any) -> list[tuple[str, Any]]:
         of, listed = self._headers
         if headers is not of:
             listed = list((headers or {}).items())
             self._headers = headers, listed
-        name, partition = self._changelog.changelog_name, self._changelog.partition
-        self._outbox.produce(name, value, key, listed, partition, on_delivery=on_delivery)
+        return listed
 
     def _delivered(self, error: Any, message: Any) -> None:
         self._producer._on_delivery(error, message)

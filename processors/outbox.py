@@ -15,6 +15,8 @@ from bridge.wire.envelope import Headers
 Produce = Callable[..., None]
 
 _ANY_PARTITION = -1
+# The client's timestamp of a message that is none.
+_NOW = 0
 # As long as Quix would wait for room: ten times, and then fail.
 _WAIT_S = 30.0
 _ATTEMPTS = 10
@@ -39,12 +41,8 @@ class ClientOutbox:
         key: bytes | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
-        *,
-        on_delivery: Callable[[Any, Any], None] | None = None,
     ) -> None:
         """Part of the open transaction; waits while the client's buffer is full.
-
-        `on_delivery` is told of an error, or of the message as it was delivered.
 
         Raises:
             BufferError: it stays full.
@@ -54,10 +52,24 @@ class ClientOutbox:
         produce = self._produce
         if produce is None:
             produce = self._begin()
+        # By position, which takes a tenth less; their order is pinned by a test.
         try:
-            produce(topic, value, key, place, on_delivery, headers=headers or [])
+            produce(topic, value, key, place, None, None, _NOW, headers or [])
         except BufferError:
-            self._wait(topic, value, key, place, on_delivery, headers=headers or [])
+            self._wait(topic, value, key, place, None, None, _NOW, headers or [])
+
+    def produce_reported(
+        self, *message: Any, headers: Headers, on_delivery: Callable[[Any, Any], None]
+    ) -> None:
+        """`produce` of topic, value, key and partition; `on_delivery` is told of an error, or of
+        the message as it was delivered."""
+        produce = self._produce
+        if produce is None:
+            produce = self._begin()
+        try:
+            produce(*message, on_delivery, None, _NOW, headers)
+        except BufferError:
+            self._wait(*message, on_delivery, None, _NOW, headers)
 
     def writes_for(self, producer: object) -> bool:
         """Whether it is this application's producer."""
@@ -69,11 +81,11 @@ class ClientOutbox:
         self._produce = produce
         return produce
 
-    def _wait(self, *message: Any, headers: Headers) -> None:
+    def _wait(self, *message: Any) -> None:
         for _ in range(_ATTEMPTS - 1):
             self._client.poll(_WAIT_S)
             try:
-                self._client.produce(*message, headers=headers)
+                self._client.produce(*message)
             except BufferError:
                 continue
             return

@@ -44,6 +44,7 @@ StoresOf = Callable[[CompiledFlow], state.Stores]
 Register = Callable[[Schema], object]
 # Of a record with its item's key, its version and its event time.
 Evaluate = Callable[[Mapping[str, Any], str, str, str | None], Evaluation]
+Emit = Callable[["_Lane", "_Batch", Change, Evaluation], bool]
 
 
 @dataclass(slots=True)
@@ -61,15 +62,15 @@ class Incoming:
 class _Lane:
     """One flow in one run of messages: where its rows go, and what it remembers."""
 
-    __slots__ = ("evaluate", "fingerprint", "flow", "schema", "stores", "writer")
+    __slots__ = ("emit", "evaluate", "fingerprint", "flow", "schema", "writer")
 
-    def __init__(self, flow: CompiledFlow, writer: RowWriter, stores: state.Stores | None) -> None:
+    def __init__(self, flow: CompiledFlow, emit: Emit, writer: RowWriter) -> None:
         self.flow = flow
         self.evaluate: Evaluate = flow.sent
         if not flow.sends_rows:
             self.evaluate = lambda record, item_key, *_: flow.evaluate(record, item_key)
+        self.emit = emit
         self.writer = writer
-        self.stores = stores
         self.schema: Schema | None = None
         self.fingerprint = ""
 
@@ -180,7 +181,7 @@ class Pipeline:
         batch = _Batch(topic, partition, outbox, stores_of)
         process = self._contributed if topic in self._keyed_topics else self._process
         batch.lanes = [
-            _Lane(flow, RowWriter(outbox, rows), stores_of(flow) if flow.stateful else None)
+            _Lane(flow, self._emit_of(flow), RowWriter(outbox, rows))
             for flow, rows in self._flows.get(topic, ())
         ]
         count = 0
@@ -213,23 +214,23 @@ class Pipeline:
             change = self._decode(batch, message)
             if change is None:
                 return
-            asked = change.record, change.item_key, change.version, change.event_time
-            evaluations = [lane.evaluate(*asked) for lane in batch.lanes]
+            news = []
+            for lane in batch.lanes:
+                evaluation = lane.evaluate(
+                    change.record, change.item_key, change.version, change.event_time
+                )
+                if evaluation.applied:
+                    news.append((lane, evaluation))
         except (UnknownVersionError, ConfigurationError, MemoryError):
             raise
         except Exception as error:
             self._aside.put(batch.incoming(message), error, batch.outbox)
             return
-        for lane, evaluation in zip(batch.lanes, evaluations, strict=True):
-            if not evaluation.applied:
-                continue
+        for lane, evaluation in news:
             if lane.flow.discovery.schema is not lane.schema:
                 self._look_at_schema(lane)
-            if lane.stores is not None:
-                self._emit_stateful(lane, lane.stores, batch, change, evaluation)
-            else:
-                gone = (evaluation.item_key,) if evaluation.vanished else ()
-                lane.writer.write(change, lane.fingerprint, evaluation.values, gone)
+            if not lane.emit(lane, batch, change, evaluation):
+                self._stale.inc()
 
     def _look_at_schema(self, lane: _Lane) -> None:
         """The flow's schema as it is now, registered."""
@@ -262,48 +263,43 @@ class Pipeline:
             message,
         )
 
-    def _emit_stateful(
-        self,
-        lane: _Lane,
-        stores: state.Stores,
-        batch: _Batch,
-        change: Change,
-        evaluation: Evaluation,
-    ) -> None:
-        flow = lane.flow
-        if flow.sends_rows:
-            news = self._emit_remembering(lane, stores, change, evaluation)
-        elif flow.memory is None:
-            news = self._keyed.first(flow).change(
-                batch.incoming(change.message), change, evaluation, batch.outbox, stores
-            )
-        else:
-            try:
-                news, row = flow.memory.apply(evaluation, change, stores)
-            except (MapError, UnfitValueError) as error:
-                self._aside.put(batch.incoming(change.message), error, batch.outbox)
-                return
-            if news:
-                _write(lane, change, evaluation.item_key, row)
-        if not news:
-            self._stale.inc()
+    def _emit_of(self, flow: CompiledFlow) -> Emit:
+        """What becomes of an evaluated change; False where its item is known to be newer."""
+        if flow.keyed is not None:
+            return self._emit_keyed
+        if flow.memory is not None:
+            return self._emit_by_memory
+        return _emit_remembering if flow.stateful else _emit_rows
 
-    @staticmethod
-    def _emit_remembering(
-        lane: _Lane, stores: state.Stores, change: Change, evaluation: Evaluation
+    def _emit_keyed(
+        self, lane: _Lane, batch: _Batch, change: Change, evaluation: Evaluation
     ) -> bool:
-        """Whether the change was news of its item."""
-        item_key, values = change.item_key.encode(), evaluation.values
-        memory = state.recall(stores, item_key)
-        if memory.is_stale(change.version):
-            return False
-        keys = tuple([key for key, _ in values])
-        lane.writer.write(change, lane.fingerprint, values, memory.retracted(keys))
-        if change.record["eventName"] == "REMOVE":
-            state.forget(stores, item_key, memory, change.version)
-        else:
-            state.remember(stores, item_key, memory, change.version, keys)
-        return True
+        incoming, stores = batch.incoming(change.message), batch.stores_of(lane.flow)
+        step = self._keyed.first(lane.flow)
+        return step.change(incoming, change, evaluation, batch.outbox, stores)
+
+    def _emit_by_memory(
+        self, lane: _Lane, batch: _Batch, change: Change, evaluation: Evaluation
+    ) -> bool:
+        assert lane.flow.memory is not None
+        key = evaluation.item_key
+        try:
+            news, row = lane.flow.memory.apply(evaluation, change, batch.stores_of(lane.flow))
+        except (MapError, UnfitValueError) as error:
+            self._aside.put(batch.incoming(change.message), error, batch.outbox)
+            return True
+        if row is not None:
+            value = encode_row(
+                key=key,
+                version=change.version,
+                operation="upsert",
+                event_time=change.event_time,
+                columns=row,
+            )
+            lane.writer.write(change, lane.fingerprint, ((key, value),))
+        elif news:
+            lane.writer.write(change, lane.fingerprint, (), (key,))
+        return news
 
     def _contributed(self, batch: _Batch, read: Message) -> None:
         self._aside.read += 1
@@ -356,16 +352,22 @@ class Pipeline:
                 flow.mismatches.clear()
 
 
-def _write(lane: _Lane, change: Change, key: str, row: Mapping[str, Any] | None) -> None:
-    """An item's own row; None: it has none."""
-    if row is None:
-        lane.writer.write(change, lane.fingerprint, (), (key,))
-        return
-    value = encode_row(
-        key=key,
-        version=change.version,
-        operation="upsert",
-        event_time=change.event_time,
-        columns=row,
-    )
-    lane.writer.write(change, lane.fingerprint, ((key, value),))
+def _emit_rows(lane: _Lane, _: _Batch, change: Change, evaluation: Evaluation) -> bool:
+    gone = (evaluation.item_key,) if evaluation.vanished else ()
+    lane.writer.write(change, lane.fingerprint, evaluation.values, gone)
+    return True
+
+
+def _emit_remembering(lane: _Lane, batch: _Batch, change: Change, evaluation: Evaluation) -> bool:
+    stores, values = batch.stores_of(lane.flow), evaluation.values
+    item_key, version = change.item_key.encode(), change.version
+    memory = state.recall(stores, item_key)
+    if memory.is_stale(version):
+        return False
+    keys = tuple([key for key, _ in values])
+    lane.writer.write(change, lane.fingerprint, values, memory.retracted(keys))
+    if change.record["eventName"] == "REMOVE":
+        state.forget(stores, item_key, memory, version)
+    else:
+        state.remember(stores, item_key, memory, version, keys)
+    return True

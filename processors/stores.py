@@ -7,7 +7,7 @@ from what the checkpoint changed. Those private parts are pinned in tests/unit/p
 # ruff: noqa: SLF001 (pinned by a test)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from processors.quix import PartitionTransactionStatus
@@ -15,6 +15,46 @@ from processors.quix import PartitionTransactionStatus
 SEPARATOR = b"|"
 _END = b"\xff"
 _FAMILY = "default"
+_KEPT = "_tailrace_written"
+
+
+class _Written:
+    """What a checkpoint wrote to one store: while its successor is open, it need not be read back.
+
+    That the successor is open means that this one was committed and is in RocksDB. It is kept for
+    one checkpoint, so it takes what a checkpoint takes, whatever the state's size is.
+    """
+
+    def __init__(self, transaction: Any, before: _Written | None) -> None:
+        cache = transaction._update_cache
+        self._transaction = transaction
+        self._updated = cache._updated[_FAMILY]
+        self.deleted: Set[bytes] = cache._deleted[_FAMILY]
+        complete = before is not None and before._complete
+        self.before = before if complete else None
+        if before is not None:
+            before.before = None
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._transaction._status is PartitionTransactionStatus.COMPLETE)
+
+    def of(self, prefix: bytes) -> Mapping[bytes, bytes]:
+        """Keys with their values."""
+        found: Mapping[bytes, bytes] = self._updated.get(prefix, {})
+        return found
+
+    @classmethod
+    def by(cls, transaction: Any) -> _Written:
+        """By the open transaction of a partition's store.
+
+        It hangs on the partition, which is another object once it was given away and came back.
+        """
+        kept = transaction._partition.__dict__
+        newest: _Written | None = kept.get(_KEPT)
+        if newest is None or newest._transaction is not transaction:
+            newest = kept[_KEPT] = cls(transaction, newest)
+        return newest
 
 
 class QuixStore:
@@ -29,12 +69,17 @@ class QuixStore:
         self._updated = cache._updated[_FAMILY][prefix]
         self._deleted = cache._deleted[_FAMILY]
         self._stored = transaction._partition.get_or_create_column_family(_FAMILY).get
+        last = _Written.by(transaction).before
+        self._last_updated = last.of(prefix) if last is not None else {}
+        self._last_deleted = last.deleted if last is not None else frozenset[bytes]()
 
     def get(self, key: bytes) -> bytes | None:
         key = self._before + key
         found: bytes | None = self._updated.get(key)
         if found is None and key not in self._deleted:
-            found = self._stored(key)
+            found = self._last_updated.get(key)
+            if found is None and key not in self._last_deleted:
+                found = self._stored(key)
         return found
 
     def set(self, key: bytes, value: bytes) -> None:

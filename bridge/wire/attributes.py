@@ -84,12 +84,27 @@ def canonical_key(attributes: Mapping[str, object]) -> bytes:
     Raises:
         WireError: no attributes, or one that can't be a key.
     """
+    # A copy: many are kept, and what orjson makes holds on to the kilobytes it was written into.
+    return b"%b" % _canonical_key(attributes)
+
+
+def canonical_key_text(attributes: Mapping[str, object]) -> str:
+    """`canonical_key` as text.
+
+    Raises:
+        WireError: as there.
+    """
+    return _canonical_key(attributes).decode()
+
+
+def _canonical_key(attributes: Mapping[str, object]) -> bytes:
     if not attributes:
         raise WireError("a key without attributes")
     if not _is_canonical(attributes):
         attributes = {name: canonical_attribute(name, value) for name, value in attributes.items()}
-    # A copy: many are kept, and what orjson makes holds on to the kilobytes it was written into.
-    return b"%b" % orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
+    if len(attributes) == 1:
+        return orjson.dumps(attributes)
+    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
 
 
 def _is_canonical(attributes: Mapping[str, object]) -> bool:

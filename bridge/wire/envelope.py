@@ -28,7 +28,7 @@ from typing import Any
 import orjson
 
 from bridge.wire import WIRE_VERSION
-from bridge.wire.attributes import canonical_key
+from bridge.wire.attributes import canonical_key_text
 from bridge.wire.errors import UnknownVersionError, WireError
 from bridge.wire.version import encode_version
 
@@ -150,7 +150,7 @@ def change_key(change: Mapping[str, Any]) -> str:
         WireError: Keys are missing or malformed.
     """
     try:
-        return canonical_key(change["dynamodb"]["Keys"]).decode()
+        return canonical_key_text(change["dynamodb"]["Keys"])
     except (KeyError, TypeError, AttributeError):
         raise WireError("a change without usable dynamodb.Keys") from None
 

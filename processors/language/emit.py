@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.wire.envelope import ROW_FIELDS
 from processors.language import nodes, runtime
 from processors.language.nodes import Element, Node
 from processors.language.writer import Generated, Writer
@@ -45,7 +46,7 @@ def emit_rows(
     pair behind its key.
     """
     writer = Writer("rows(event, new, old, keys)", mismatches)
-    _stepped(writer, steps, columns)
+    _stepped(writer, steps, columns, key)
     keyed = None if key is None else writer.key(key.tags, columns, key.prefix)
     row = _unfolded(writer, f"{{{writer.cells(columns)}}}", unfold)
     return _returning(writer, "rows", row if keyed is None else f"({keyed}, {row})")
@@ -65,14 +66,19 @@ def emit_values(
     """
     signature = "values(event, new, old, keys, item_key, version, event_time)"
     writer = Writer(signature, mismatches)
-    _stepped(writer, steps, columns)
+    _stepped(writer, steps, columns, key)
     keyed = "item_key" if key is None else writer.key(key.tags, columns, key.prefix)
-    head = writer.head(keyed)
+    given = (keyed, "version", writer.constant("upsert"), "event_time")
+    head = ", ".join(
+        f"{writer.constant(name)}: {value}" for name, value in zip(ROW_FIELDS, given, strict=True)
+    )
     row = _unfolded(writer, f"{{{head}, {writer.cells(columns)}}}", unfold)
     return _returning(writer, "values", f"({keyed}, dumps({row}))")
 
 
-def _stepped(writer: Writer, steps: Sequence[nodes.Step], columns: Mapping[str, Node]) -> None:
+def _stepped(
+    writer: Writer, steps: Sequence[nodes.Step], columns: Mapping[str, Node], key: RowKey | None
+) -> None:
     """Conditions and lists; what is behind comes once per row.
 
     Of `columns` those that no element of the last list has a part in are computed before it.
@@ -83,7 +89,10 @@ def _stepped(writer: Writer, steps: Sequence[nodes.Step], columns: Mapping[str, 
         if isinstance(step, Element):
             # Behind a condition or a function there may be no row, and nothing to compute.
             last = number == len(steps) - 1
-            writer.loop(step, [n for n in columns.values() if last and not _knows(n, step)])
+            ahead = [node for node in columns.values() if last and not _knows(node, step)]
+            tags = key.tags.items() if key is not None else ()
+            texts = [columns[name] for name, tag in tags if tag == "S"]
+            writer.loop(step, ahead, [node for node in texts if node in ahead])
             leave = "continue"
         elif isinstance(step, nodes.Map):
             writer.line(f"if {writer.mapped(step)} is None: {leave}")

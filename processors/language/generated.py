@@ -7,16 +7,14 @@ from typing import Any
 import orjson
 
 from bridge.wire.attributes import canonical_binary
-from bridge.wire.rowkeys import in_table
 from processors.language import casts, collections, nodes, runtime
 
 _PLACE_MAX = 200
 
 RUNTIME: dict[str, Any] = {
-    "__builtins__": {"len": len, "str": str},
+    "__builtins__": {"len": len, "str": str, "int": int},
     "dumps": orjson.dumps,
     "binary_key": canonical_binary,
-    "in_table": in_table,
     **{
         function.__name__: function
         for function in (
@@ -29,7 +27,6 @@ RUNTIME: dict[str, Any] = {
             runtime.elements,
             runtime.whole,
             runtime.decimal_text,
-            runtime.decimal_column,
             runtime.to_decimal,
             runtime.to_bigint,
             runtime.to_double,
@@ -56,6 +53,18 @@ def three_valued(word: str, left: str, right: str) -> str:
         f"{decides} if {left} is {decides} or {right} is {decides} else "
         f"None if {left} is None or {right} is None else {neutral}"
     )
+
+
+def plain_digits(name: str, digits: int) -> str:
+    """The source of whether a variable is text of decimal digits, so many at most."""
+    plain = f"{name}.isdecimal() and {name}.isascii()"
+    return f"{name}.__class__ is str and {plain} and len({name}) <= {digits}"
+
+
+def plain_key(name: str, zero: str) -> str:
+    """The source of whether a variable is an integer as a key has it; `zero` is the text "0"."""
+    plain = f"{name}.isdecimal() and {name}.isascii()"
+    return f"{name}.__class__ is str and {plain} and ({name}[0] != {zero} or {name} == {zero})"
 
 
 def place(node: nodes.Node) -> str:

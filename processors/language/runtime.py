@@ -21,9 +21,11 @@ import orjson
 from bridge.wire.attributes import canonical_binary, canonical_number
 from bridge.wire.errors import TailraceError, WireError
 
-_EXACT_INTEGER_DIGITS, _EXACT_SCALE = 20, 18
+EXACT_INTEGER_DIGITS, _EXACT_SCALE = 20, 18
+# So many make an integer of 64 bits whatever they are.
+SAFE_INTEGER_DIGITS = 18
 _PLAIN_NUMBER = re.compile(
-    rf"-?[0-9]{{1,{_EXACT_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_EXACT_SCALE}}})?", re.ASCII
+    rf"-?[0-9]{{1,{EXACT_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_EXACT_SCALE}}})?", re.ASCII
 )
 # DynamoDB's numbers reach 9.99E+125 with 38 digits; wide enough to round any of them once.
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
@@ -182,27 +184,31 @@ def to_decimal(value: Any, precision: int, scale: int, path: str) -> Decimal:
     return rounded
 
 
-def decimal_column(value: Any, precision: int, scale: int, path: str) -> str:
+@functools.cache
+def decimal_column(precision: int, scale: int) -> Callable[[Any, str], str]:
     """`decimal_text` of `to_decimal`; digits that are as the type has them are not computed with.
 
-    Raises:
-        UnfitValueError: as `to_decimal`.
+    What is returned raises UnfitValueError as `to_decimal` does.
     """
-    if value.__class__ is str and _fitting(precision, scale)(value):
-        _, point, decimals = value.partition(".")
-        if not scale or len(decimals) == scale:
-            return value
-        return f"{value if point else value + '.'}{'0' * (scale - len(decimals))}"
-    return decimal_text(to_decimal(value, precision, scale, path))
-
-
-@functools.cache
-def _fitting(precision: int, scale: int) -> Callable[[str], Any]:
-    """Whether a text has digits a decimal keeps as they are, but for zeros behind them."""
-    more = precision - scale - 1
-    whole = rf"(?:0|[1-9][0-9]{{0,{more}}})" if more >= 0 else "(?!)"
+    digits = precision - scale
+    whole = rf"(?:0|[1-9][0-9]{{0,{digits - 1}}})" if digits else "(?!)"
     decimals = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
-    return re.compile(f"-?{whole}{decimals}", re.ASCII).fullmatch
+    fits = re.compile(f"-?{whole}{decimals}", re.ASCII).fullmatch
+    # By how many decimals are there.
+    missing = ["0" * (scale - there) for there in range(scale + 1)]
+    point = "." if scale else ""
+
+    def column(value: Any, path: str) -> str:
+        # Nearly all are plain integers, which this tells sooner.
+        plain = value.__class__ is str and value.isdecimal() and value.isascii()
+        if plain and len(value) <= digits and (value[0] != "0" or len(value) == 1):
+            return f"{value}{point}{missing[0]}"
+        if value.__class__ is str and fits(value):
+            at = value.find(".")
+            return f"{value}{missing[len(value) - at - 1] if at > 0 else point + missing[0]}"
+        return decimal_text(to_decimal(value, precision, scale, path))
+
+    return column
 
 
 @functools.cache
@@ -212,7 +218,12 @@ def _unit(scale: int) -> Decimal:
 
 def to_bigint(value: Any, path: str) -> int:
     """Rounds half up. Raises: UnfitValueError: beyond 64 bits, or no number."""
-    if value.__class__ is str and value.isdecimal() and value.isascii() and len(value) <= 18:
+    if (
+        value.__class__ is str
+        and value.isdecimal()
+        and value.isascii()
+        and len(value) <= SAFE_INTEGER_DIGITS
+    ):
         return int(value)
     whole_number = int(_decimal(value, path).quantize(Decimal(1), context=_ROUNDING))
     if not _BIGINT_MIN <= whole_number <= _BIGINT_MAX:

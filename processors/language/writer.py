@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.wire.envelope import ROW_FIELDS
+from orjson import dumps
+
 from bridge.wire.errors import ConfigurationError
 from processors.language import casts, column_types, nodes, runtime
-from processors.language.generated import RUNTIME, place, three_valued
+from processors.language.generated import RUNTIME, place, plain_digits, plain_key, three_valued
 from processors.language.nodes import Attribute, Element, Node
 
 _OPERATORS = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -79,8 +80,10 @@ class Writer:
         self.indent -= 1
         self.known = known
 
-    def loop(self, element: Element, ahead: Sequence[Node] = ()) -> None:
-        """Over the elements of a list; the columns `ahead` come once before, unless it is empty."""
+    def loop(
+        self, element: Element, ahead: Sequence[Node] = (), quoted: Sequence[Node] = ()
+    ) -> None:
+        """Over the elements of a list; unless it is empty, the columns `ahead` come before it."""
         source = element.source
         found, path = self.content(source), self.constant(nodes.spelled(source))
         name = self.loops[element] = f"e{element.level}"
@@ -92,6 +95,8 @@ class Writer:
             self.indent += 1
             for node in ahead:
                 self.column(node)
+            for node in quoted:
+                self.quoted(node)
             listed = several
         self.line(f"for {name} in {listed}:")
         self.indent += 1
@@ -102,33 +107,31 @@ class Writer:
             [f"{self.constant(name)}: {self.column(node)}" for name, node in columns.items()]
         )
 
-    def head(self, key: str) -> str:
-        """What rows on the wire begin with, as a dict has it inside."""
-        values = (key, "version", self.constant("upsert"), "event_time")
-        fields = zip(ROW_FIELDS, values, strict=True)
-        return ", ".join([f"{self.constant(name)}: {value}" for name, value in fields])
-
     def key(self, tags: Mapping[str, str], columns: Mapping[str, Node], prefix: str) -> str:
         """The variable of the row's key: these columns as a canonical typed key."""
-        typed = []
+        parts, before = [], f"{prefix}{{"
         for name in sorted(tags):
-            known, tag = self.column(columns[name]), self.constant(tags[name])
-            label = self.constant(name)
-            self.line(f"if {known} is None: null_key({label})")
-            if tags[name] == "N":
-                zero = self.constant("0")
-                plain = f"{known}.isdecimal() and {known}.isascii()"
-                plain += f" and ({known}[0] != {zero} or {known} == {zero})"
-                known = f"{known} if {known}.__class__ is str and {plain} else number_key({known})"
-            elif tags[name] == "B":
-                known = f"binary_key({known})"
-            typed.append(f"{label}: {{{tag}: {known}}}")
-        text = f"dumps({{{', '.join(typed)}}}).decode()"
-        if prefix:
-            text = f"in_table({self.constant(prefix)}, {text})"
+            known, label, tag = self.column(columns[name]), dumps(name).decode(), tags[name]
+            self.line(f"if {known} is None: null_key({self.constant(name)})")
+            if tag == "S":
+                before, text, after = f'{before}{label}:{{"S":', self.quoted(columns[name]), ""
+            else:
+                before, after = f'{before}{label}:{{"{tag}":"', '"'
+                text = f"binary_key({known})" if tag == "B" else f"number_key({known})"
+                if tag == "N":
+                    text = f"({known} if {plain_key(known, self.constant('0'))} else {text})"
+            parts += [self.constant(before), text]
+            before = f"{after}}},"
+        ends = before[:-1] + ("}]" if prefix else "}")
         name = self.variable()
-        self.line(f"{name} = {text}")
+        self.line(f"{name} = {' + '.join([*parts, self.constant(ends)])}")
         return name
+
+    def quoted(self, node: Node) -> str:
+        """The variable of a text column as JSON has it."""
+        key = ("quoted", node)
+        known = self.column(node)
+        return self.known.get(key) or self.assign(key, f"dumps({known}).decode()")
 
     def unfolded(self, unfold: nodes.Unfold) -> str:
         """The variable of the typed map to unfold."""
@@ -294,7 +297,11 @@ class Writer:
         else:
             function, arguments = f"to_{node.type}", f"{inner}, {path}"
         called = f"attempt({function}, {arguments})" if node.lenient else f"{function}({arguments})"
-        return self.unless_null([inner], called)
+        converted = self.unless_null([inner], called)
+        if exact and node.type == column_types.BIGINT:
+            plain = plain_digits(inner, runtime.SAFE_INTEGER_DIGITS)
+            return f"int({inner}) if {plain} else {converted}"
+        return converted
 
     def column(self, node: Node) -> str:
         """The variable of a node's value as rows carry it: decimals as text, bytes as base64."""
@@ -336,7 +343,8 @@ class Writer:
         if shape is None or not isinstance(operand, Attribute) or operand.tag != "N":
             return None
         found, path = self.content(operand), self.constant(place(operand))
-        return self.unless_null([found], f"decimal_column({found}, {shape[0]}, {shape[1]}, {path})")
+        reader = self.constant(runtime.decimal_column(*shape))
+        return self.unless_null([found], f"{reader}({found}, {path})")
 
     def _read(self, node: Attribute | nodes.EventField | nodes.Field) -> str:
         found = self.column(node)
@@ -353,6 +361,8 @@ class Writer:
         """A call of a reader, unless there is nothing to read or to check."""
         read = self.unless_null([found], f"{reader}({found}, {path})")
         # A call costs more than the look that makes it needless.
+        if reader == "exact_text":
+            return f"{found} if {plain_digits(found, runtime.EXACT_INTEGER_DIGITS)} else {read}"
         return f"{found} if {found}.__class__ is str else {read}" if reader == "text" else read
 
     def _event_field(self, node: nodes.EventField) -> str:

@@ -3,6 +3,7 @@
 import orjson
 
 from bridge import DynamoDBSource
+from bridge.wire.envelope import change_key, encode_row
 from processors import Input, Output, Stream, transform
 from processors.compiled import compile_transform
 from processors.records import RecordReader
@@ -55,7 +56,23 @@ def evaluated(flow, record):
     read, _ = RecordReader([flow.reads]).read(sent)
     assert flow.evaluate(read) == found
     assert {path: 2 * count for path, count in mismatches.items()} == flow.mismatches
+    _sends(flow, read, found)
     return found
+
+
+def _sends(flow, record, found):
+    """What is sent is what `encode_row` makes of the rows."""
+    if not flow.sends_rows:
+        return
+    head = {"version": "1.2", "event_time": None}
+    sent = flow.sent(record, change_key(record), **head)
+    values = [
+        (key, encode_row(key=key, operation="upsert", columns=row, **head))
+        for key, row in found.rows
+    ]
+    assert (list(sent.values), sent.rows) == (values, ())
+    assert (sent.vanished, sent.applied) == (found.vanished, found.applied)
+    assert sent.item_key == found.item_key
 
 
 def select(*items, new, **options):

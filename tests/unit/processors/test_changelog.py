@@ -29,7 +29,7 @@ class Kafka:
         assert on_delivery is None
         self.messages.append((topic, partition, key, value, as_written(headers)))
 
-    def by_client(self, topic, value, key, partition, on_delivery, headers):
+    def by_client(self, topic, value, key, partition, on_delivery, _none, _now, headers):
         self.messages.append((topic, partition, key, value, as_written(headers)))
         self.callbacks.append(on_delivery)
 

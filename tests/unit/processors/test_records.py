@@ -157,11 +157,11 @@ def test_digits_that_need_no_computing_are_what_computing_gives(precision, data)
         )
     )
 
-    def told(compute):
+    def told(compute, *given):
         try:
-            return compute(text, precision, scale, "n")
+            return compute(text, *given, "n")
         except runtime.UnfitValueError as error:
             return str(error)
 
-    plain = told(lambda *given: runtime.decimal_text(runtime.to_decimal(*given)))
-    assert told(runtime.decimal_column) == plain
+    plain = told(lambda *given: runtime.decimal_text(runtime.to_decimal(*given)), precision, scale)
+    assert told(runtime.decimal_column(precision, scale)) == plain

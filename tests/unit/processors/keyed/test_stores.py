@@ -4,8 +4,11 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quixstreams.state.base.transaction import PartitionTransactionCache
+from quixstreams.state.metadata import SEPARATOR as QUIX_SEPARATOR
 
-from processors.stores import QuixShelf, QuixStore
+from processors.quix import Marker
+from processors.stores import SEPARATOR, QuixShelf, QuixStore
 from processors.testing import TransformDriver
 from tests.unit.processors.build import declare
 
@@ -88,6 +91,47 @@ def test_nothing_is_written_into_a_checkpoint_that_is_over(write):
         driver.commit()
         with pytest.raises(RuntimeError, match="is over"):
             write(store)
+
+
+def test_what_the_last_checkpoint_wrote_is_not_read_again():
+    with TransformDriver(COUNTED) as driver:
+        now = transaction(driver)
+        QuixStore(now, b"p").set(b"a", b"1")
+        QuixStore(now, b"p").delete(b"b")
+        driver.commit()
+        store = QuixStore(transaction(driver), b"p")
+        store._stored = None  # not asked
+        assert (store.get(b"a"), store.get(b"b")) == (b"1", None)
+        driver.commit()
+        store = QuixStore(transaction(driver), b"p")
+        assert store.get(b"a") == b"1"
+        assert store._last_updated == {}
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_what_was_never_committed_is_not_found(prepared):
+    with TransformDriver(COUNTED) as driver:
+        now = transaction(driver)
+        QuixStore(now, b"p").set(b"a", b"1")
+        driver.commit()
+        given_up = now._partition.begin()
+        QuixStore(given_up, b"p").set(b"a", b"2")
+        QuixStore(given_up, b"p").set(b"b", b"2")
+        if prepared:
+            given_up.prepare()
+        store = QuixStore(now._partition.begin(), b"p")
+        assert (store.get(b"a"), store.get(b"b")) == (b"1", None)
+
+
+def test_a_checkpoints_changes_lie_where_they_are_looked_for():
+    """Pinned: `QuixStore` reads and writes them there itself."""
+    cache = PartitionTransactionCache()
+    cache.set(b"p|a", b"1", b"p")
+    cache.delete(b"p|b", b"p")
+    assert cache._updated == {"default": {b"p": {b"p|a": b"1"}}}
+    assert cache._deleted == {"default": {b"p|b"}}
+    assert cache._empty is False
+    assert (QUIX_SEPARATOR, cache.get(b"p|b", b"p")) == (SEPARATOR, Marker.DELETED)
 
 
 def test_what_a_checkpoint_keeps_takes_no_more_than_it_is_long():
