@@ -41,7 +41,7 @@ from processors.provision import LIVE_STORE, TOMBSTONE_STORE
 from processors.quix import Application, InternalProducer, RocksDBOptions, TopicManager
 from processors.row_writer import Outbox
 from processors.state import Stores
-from processors.stores import QuixShelf, QuixStore
+from processors.stores import QuixShelf, QuixStore, read_all_again
 
 Place = Callable[[str, Sequence[int]], Mapping[int, int]]
 Await = Callable[[str, int], None]
@@ -237,6 +237,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]
     def _assign_partitions(self, topic_partitions: list[TopicPartition]) -> None:
         """Give every partition its position before Quix assigns and recovers."""
         self._batches.rebalanced()
+        read_all_again(self._state_manager)
         data = self._topic_manager.non_changelog_topics
         for topic in data:
             mine = [place for place in topic_partitions if place.topic == topic]

@@ -57,6 +57,14 @@ class _Written:
         return newest
 
 
+def read_all_again(state_manager: Any) -> None:
+    """Nothing of before is known: partitions came, and state may be recovered behind our back."""
+    for stores in state_manager.stores.values():
+        for store in stores.values():
+            for partition in store.partitions.values():
+                partition.__dict__.pop(_KEPT, None)
+
+
 class QuixStore:
     """A store's transaction of the open checkpoint, its keys under a prefix."""
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quixstreams.state.base.transaction import PartitionTransactionCache
 from quixstreams.state.metadata import SEPARATOR as QUIX_SEPARATOR
 
-from processors.quix import Marker
+from processors.quix import Application, Marker
 from processors.stores import SEPARATOR, QuixShelf, QuixStore
 from processors.testing import TransformDriver
 from tests.unit.processors.build import declare
@@ -106,6 +106,17 @@ def test_what_the_last_checkpoint_wrote_is_not_read_again():
         store = QuixStore(transaction(driver), b"p")
         assert store.get(b"a") == b"1"
         assert store._last_updated == {}
+
+
+def test_after_an_assignment_state_is_read_for_it_may_have_been_recovered(monkeypatch):
+    monkeypatch.setattr(Application, "_assign_partitions", lambda *_: None)
+    with TransformDriver(COUNTED) as driver:
+        now = transaction(driver)
+        QuixStore(now, b"p").set(b"a", b"1")
+        driver.commit()
+        now._partition.get_or_create_column_family("default")[b"p|a"] = b"2"  # as recovery does
+        driver._application._assign_partitions([])
+        assert QuixStore(transaction(driver), b"p").get(b"a") == b"2"
 
 
 @pytest.mark.parametrize("prepared", [False, True])
