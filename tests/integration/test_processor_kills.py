@@ -241,9 +241,18 @@ def test_a_paused_processor_that_wakes_after_its_successor_is_fenced(feed, launc
     zombie.pause()
     before = count(feed, ORDER_LINES)
     successor = launch()
-    feed.send(*messages[600:])
+    feed.send(*messages[600:700])
     await_progress(feed, successor, before)
     zombie.resume()
+    rest = iter(messages[700:])
+
+    def ended() -> bool:
+        # Had it nothing to write, nobody would refuse it.
+        feed.send(*itertools.islice(rest, 1))
+        return not zombie.alive
+
+    wait_until(ended, timeout_s=TIMEOUT_S, what="the zombie to end", interval_s=0.25)
+    feed.send(*rest)
     assert zombie.wait(timeout_s=TIMEOUT_S) == 1, zombie.log_tail()
     last = zombie.log_tail(1)
     assert last.startswith("ended: "), zombie.log_tail()
