@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import orjson
 
+from bridge.connector.exchange import Answer, AnswerError, Exchange
 from bridge.connector.failures import Failure, Trouble, classify
 from bridge.connector.signing import Keys, Signer
 
@@ -84,23 +85,21 @@ class RawClient:
         target = f"{self._endpoint.target}.{operation}"
         now_s = self._now() + self._skew_s
         headers = self._signer.headers(self._credentials(), target, _CONTENT_TYPE, body, now_s)
-        response, answer = self._exchange(body, headers)
-        if response.status == 200:
-            _check_sum(response, answer)
-            return answer
-        raise self._error(response, answer)
+        answer = self._exchange(body, headers)
+        if answer.status == 200:
+            _check_sum(answer)
+            return answer.body
+        raise self._error(answer)
 
     def close(self) -> None:
         """Close this thread's connection."""
-        connection = getattr(self._local, "connection", None)
+        connection: Exchange | None = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.close()
             self._local.connection = None
+            connection.close()
 
-    def _exchange(
-        self, body: bytes, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> Answer:
+        kept: Exchange | None = getattr(self._local, "connection", None)
         if kept is not None:
             try:
                 return self._ask(kept, body, headers)
@@ -113,26 +112,22 @@ class RawClient:
             self.close()
             raise self._no_answer(error) from None
 
-    def _ask(
-        self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
+    def _ask(self, connection: Exchange, body: bytes, headers: dict[str, str]) -> Answer:
         try:
-            connection.request("POST", "/", body=body, headers=headers)
-            response = connection.getresponse()
-            answer = response.read()
+            answer = connection.post(headers, body)
         except ConnectionError:
             raise
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, AnswerError) as error:
             self.close()
             raise self._no_answer(error) from None
-        if response.will_close:
+        if answer.ends:
             self.close()
-        return response, answer
+        return answer
 
     def _no_answer(self, error: Exception) -> Failure:
         return Failure(Trouble.UNAVAILABLE, f"{type(error).__name__} at {self._endpoint.url}")
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> Exchange:
         host, port = self._address
         proxy = urlsplit(self._endpoint.proxy) if self._endpoint.proxy else None
         if proxy is not None:
@@ -152,28 +147,28 @@ class RawClient:
             connection.close()
             raise self._no_answer(error) from None
         connection.sock.settimeout(READ_TIMEOUT_S)
-        return connection
+        return Exchange(connection.sock)
 
-    def _error(self, response: http.client.HTTPResponse, answer: bytes) -> Failure:
-        name = response.headers.get("x-amzn-errortype") or ""
+    def _error(self, answer: Answer) -> Failure:
+        name = answer.headers.get("x-amzn-errortype") or ""
         message = ""
         try:
-            fields = orjson.loads(answer)
+            fields = orjson.loads(answer.body)
             name = fields.get("__type") or name
             message = fields.get("message") or fields.get("Message") or ""
         except (ValueError, AttributeError):
             pass
-        trouble = classify(response.status, name)
+        trouble = classify(answer.status, name)
         if trouble is Trouble.DENIED:
             self._refused()
-            self._learn_skew(response)
-        short = name.rsplit("#", 1)[-1] or f"HTTP {response.status}"
+            self._learn_skew(answer)
+        short = name.rsplit("#", 1)[-1] or f"HTTP {answer.status}"
         return Failure(trouble, f"{short} {message[:200]}".strip())
 
-    def _learn_skew(self, response: http.client.HTTPResponse) -> None:
+    def _learn_skew(self, answer: Answer) -> None:
         """A refused signature may be our clock's fault: take AWS's from now on."""
         try:
-            theirs_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            theirs_s = parsedate_to_datetime(answer.headers["date"]).timestamp()
         except (KeyError, TypeError, ValueError):
             return
         skew_s = theirs_s - self._now()
@@ -182,9 +177,9 @@ class RawClient:
             self._skew_s = skew_s if abs(skew_s) > _SKEW_MIN_S else 0.0
 
 
-def _check_sum(response: http.client.HTTPResponse, answer: bytes) -> None:
-    sent = response.headers.get("x-amz-crc32")
-    if sent is not None and sent.isdecimal() and zlib.crc32(answer) != int(sent):
+def _check_sum(answer: Answer) -> None:
+    sent = answer.headers.get("x-amz-crc32")
+    if sent is not None and sent.isdecimal() and zlib.crc32(answer.body) != int(sent):
         raise Failure(Trouble.UNAVAILABLE, "an answer whose checksum is wrong")
 
 

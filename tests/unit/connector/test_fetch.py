@@ -80,3 +80,27 @@ def test_it_stops_while_tasks_wait() -> None:
     running.add(Counting(1))
     running.stop(timeout_s=5)
     assert not any(thread.name.startswith("connector-fetch") for thread in threading.enumerate())
+
+
+def test_who_is_due_sooner_is_not_kept_by_who_is_due_later() -> None:
+    running = pool(Budget(100), [])
+    running.add(Counting(1), 30.0)
+    wait_until(lambda: running.watched, timeout_s=5, what="somebody to watch")
+    soon = [Counting(1) for _ in range(20)]
+    for place, task in enumerate(soon):
+        running.add(task, place * 0.01)
+    for task in soon:
+        assert task.over.wait(5)
+    running.stop()
+
+
+def test_one_thread_watches_while_all_others_ask() -> None:
+    running = pool(Budget(100), [])
+    together = threading.Barrier(4)
+    tasks = [Counting(3, lambda: together.wait(5) and None) for _ in range(4)]
+    for task in tasks:
+        running.add(task, 0.05)
+    for task in tasks:
+        assert task.over.wait(10)
+    wait_until(lambda: running.watched, timeout_s=5, what="somebody to watch again")
+    running.stop()
