@@ -20,6 +20,7 @@ from bridge.connector import metrics
 from bridge.connector.backlog import Backlog
 from bridge.connector.backoff import Backoff
 from bridge.connector.fetch import Budget
+from bridge.connector.keyed import count_keyed
 from bridge.connector.work import (
     Composer,
     Marks,
@@ -31,7 +32,6 @@ from bridge.connector.work import (
     size_of,
     table_of,
 )
-from bridge.wire.envelope import stamp_record
 from bridge.wire.errors import BrokerUnreachableError, FencedError, TailraceError
 from bridge.wire.kafka import KafkaConfig
 from bridge.wire.topics import admin, existing_topics
@@ -307,12 +307,11 @@ class Bucket:
         self._failpoint("connector.produced")
 
     def _produce_run(self, producer: Producer, run: Run) -> None:
-        produce, topic, tail = producer.produce, run.topic, run.tail
-        for keyed in run.records:
-            value = stamp_record(keyed.record, tail)
+        produce, topic = producer.produce, run.topic
+        for key, value in run.stamped():
             while True:
                 try:
-                    produce(topic, value, keyed.key)
+                    produce(topic, value, key)
                     break
                 except BufferError:
                     self._await_room(producer)
@@ -388,7 +387,7 @@ def _fenced_error(where: str, reason: KafkaError) -> TailraceError:
 def _count(work: Work) -> None:
     match work:
         case ShardPage():
-            keyed = sum(record.key is not None for record in work.records)
+            keyed = count_keyed(work.records)
             metrics.CHANGES.labels(work.table).inc(keyed)
             metrics.BYTES.labels(work.table).inc(work.size_bytes)
             metrics.DEAD_LETTERS.labels(work.table).inc(len(work.records) - keyed)

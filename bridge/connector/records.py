@@ -7,6 +7,7 @@ position need is decoded. A record that can't be keyed is kept apart for the dea
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice, starmap
 from operator import lt
@@ -16,6 +17,7 @@ import msgspec
 import orjson
 
 from bridge.connector.cutting import Cut, LoneKey, cut
+from bridge.connector.keyed import Keyed, Pieces
 from bridge.wire.attributes import canonical_key
 from bridge.wire.envelope import read_record
 from bridge.wire.errors import WireError
@@ -61,14 +63,6 @@ _decode_item = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_keys = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
 
 
-class Keyed(msgspec.Struct, frozen=True, gc=False):
-    """A message to be: its Kafka key (None: it can't be keyed) and the record's own bytes."""
-
-    key: bytes | None
-    record: bytes
-    problem: str = ""
-
-
 class HashKey:
     """Canonical keys of one table's items, from `Keys` as DynamoDB writes them.
 
@@ -78,7 +72,7 @@ class HashKey:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._all_lone = LoneKey(name).all
+        self._lone_all = LoneKey(name).of_all
         plain = rb'[^"\\\x00-\x1f]+'
         part = b"%b:" % re.escape(orjson.dumps(name)) + rb'\{"S":"' + plain + rb'"\}'
         # The range key's attribute has another name: DynamoDB gives each name once.
@@ -101,9 +95,9 @@ class HashKey:
             return b"{" + found[1]
         return canonical_key({self.name: _decode_keys(keys)[self.name]})
 
-    def of_all(self, keys: list[bytes]) -> list[bytes]:
+    def of_all(self, keys: Sequence[bytes | msgspec.Raw]) -> list[bytes]:
         """The Kafka keys of all records of an answer; raises what `of` does."""
-        return keys if self._all_lone(keys) else list(map(self.of, keys))
+        return self._lone_all(keys) or list(map(self.of, map(bytes, keys)))
 
 
 @dataclass(slots=True)
@@ -115,7 +109,7 @@ class RecordsPage:
     the last record, seconds since 1970.
     """
 
-    records: list[Keyed] = field(default_factory=list)
+    records: Sequence[Keyed] = field(default_factory=list)
     next_iterator: str | None = None
     last: str | None = None
     newest_s: float = 0.0
@@ -186,11 +180,11 @@ def _take_cut(
         keys = hash_key.of_all(found.keys)
     except (msgspec.DecodeError, msgspec.ValidationError, WireError, KeyError):
         return None
-    records = found.records
+    records = Pieces(found.lead, keys, found.pieces)
     for place in found.identified:
-        records[place] = _standard_identity(records[place])
+        records.replace(place, _standard_identity(records[place].record))
     return RecordsPage(
-        records=list(map(Keyed, keys, records)),
+        records=records,
         next_iterator=found.next_iterator,
         last=numbers[-1],
         newest_s=found.newest_s,
@@ -223,6 +217,7 @@ def _take_each(
 ) -> None:
     """Fill the page record by record: each may be malformed, repeated or out of order."""
     last = _order(after) if after is not None else None
+    page.records = taken = list[Keyed]()
     for record in records:
         try:
             part = _decode_record(record).dynamodb
@@ -240,7 +235,7 @@ def _take_each(
             else:
                 last, page.last = order, sequence
         page.newest_s = creation_s or page.newest_s
-        page.records.append(keyed)
+        taken.append(keyed)
 
 
 def _standard_identity(record: bytes) -> bytes:

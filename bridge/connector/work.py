@@ -6,13 +6,13 @@ position after it. The epoch is stamped here, from the bucket's own committed bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from bridge.connector.checkpoints import AnySegment, Bump, Position
-from bridge.connector.records import Keyed
+from bridge.connector.keyed import Keyed, count_keyed, stamped
 from bridge.wire.deadletter import DeadLetter
 from bridge.wire.envelope import (
     CONTROL_KEY,
@@ -21,7 +21,6 @@ from bridge.wire.envelope import (
     settled_headers,
     settled_value,
     stamp,
-    stamp_record,
 )
 from bridge.wire.namespace import encode_key, encode_value
 
@@ -45,12 +44,16 @@ class Run:
 
     topic: str
     tail: bytes
-    records: tuple[Keyed, ...] | list[Keyed]
+    records: Sequence[Keyed]
 
     def messages(self) -> Iterator[Message]:
         """One by one."""
-        for keyed in self.records:
-            yield Message(self.topic, keyed.key, stamp_record(keyed.record, self.tail))
+        for key, value in self.stamped():
+            yield Message(self.topic, key, value)
+
+    def stamped(self) -> Iterable[tuple[bytes | None, bytes]]:
+        """Their keys and values, one by one."""
+        return stamped(self.records, self.tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class ShardPage:
     table: str
     arn: str
     shard: str
-    records: tuple[Keyed, ...] | list[Keyed] = ()
+    records: Sequence[Keyed] = ()
     sequence: str | None = None
     whole: bool = False
     ended: bool = False
@@ -78,7 +81,7 @@ class SegmentPage:
 
     arn: str
     segment: AnySegment
-    records: tuple[Keyed, ...] | list[Keyed] = ()
+    records: Sequence[Keyed] = ()
     size_bytes: int = 0
 
 
@@ -184,16 +187,19 @@ class Composer:
         return tail
 
     def _changes(
-        self, table: str, tail: bytes, records: tuple[Keyed, ...] | list[Keyed]
+        self, table: str, tail: bytes, records: Sequence[Keyed]
     ) -> Iterator[Run | Message]:
         topic = self.changes[table]
+        if count_keyed(records) == len(records):
+            yield Run(topic, tail, records)
+            return
         begin = 0
         for place, keyed in enumerate(records):
             if keyed.key is None:
                 yield Run(topic, tail, records[begin:place])
                 yield self._dead_letter(table, topic, keyed)
                 begin = place + 1
-        yield Run(topic, tail, records[begin:] if begin else records)
+        yield Run(topic, tail, records[begin:])
 
     def _dead_letter(self, table: str, topic: str, keyed: Keyed) -> Message:
         letter = DeadLetter(

@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY
 
 from bridge.connector.bucket import Bucket, CommitPolicy, producer_settings
 from bridge.connector.fetch import Budget
-from bridge.connector.records import Keyed
+from bridge.connector.keyed import Keyed
 from bridge.connector.work import Composer, Message, Run, ShardPage, Work
 from bridge.wire.kafka import KafkaConfig, read_to_end, written_bounds
 from bridge.wire.topics import TopicNames, TopicSpec, admin, ensure_topics

@@ -19,9 +19,9 @@ from bridge.connector.checkpoints import (
     Shard,
 )
 from bridge.connector.generation import Decision, Survey, TablePolicy, decide
+from bridge.connector.keyed import Keyed
 from bridge.connector.leader import decision_messages
 from bridge.connector.plan import ScanSegment, plan_table
-from bridge.connector.records import Keyed
 from bridge.connector.view import CheckpointView
 from bridge.connector.work import Composer, SegmentPage
 from bridge.wire.envelope import Sealed, change_origin

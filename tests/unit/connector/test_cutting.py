@@ -9,9 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from bridge.connector import records
 from bridge.connector.cutting import LoneKey, cut
+from bridge.connector.keyed import Keyed, Pieces, count_keyed, stamped
 from bridge.connector.records import HashKey, decode_records
 from bridge.wire.attributes import canonical_key
+from bridge.wire.envelope import stamp_record
+from bridge.wire.errors import WireError
 from tests.benchmarks.answers import HASH_NAME, Answers
 
 # What the cutting looks for, where it must not find it: in names and texts of items.
@@ -125,10 +129,12 @@ def test_an_answer_in_the_form_of_aws_is_cut() -> None:
     found = cut(body)
     assert found is not None
     decoded = json.loads(body)
-    assert [json.loads(each) for each in found.records] == decoded["Records"]
-    assert all(each in body for each in found.records)
+    whole = [found.lead + piece + b"}" for piece in found.pieces]
+    assert [json.loads(each) for each in whole] == decoded["Records"]
+    assert all(each in body for each in whole)
+    assert b'"ApproximateCreationDateTime":' in found.lead
     assert found.next_iterator == decoded["NextShardIterator"]
-    assert LoneKey(HASH_NAME).all(found.keys)
+    assert LoneKey(HASH_NAME).of_all(found.keys) == list(map(bytes, found.keys))
     assert found.numbers == [r["dynamodb"]["SequenceNumber"] for r in decoded["Records"]]
 
 
@@ -152,16 +158,85 @@ ODD = {
     "no list": b'{"NextShardIterator":"x"}',
     "cut short": answer([GOOD])[:-40],
     "more members": answer([GOOD])[:-1] + b',"More":1}',
-    "no image": answer([REMOVED]),
     "no time": answer([GOOD.replace(b'"ApproximateCreationDateTime"', b'"Approximate"')]),
     "spaces": answer([GOOD]).replace(b":", b": "),
-    "number first": answer([b'{"a":"","dynamodb":{"SequenceNumber":"1","Keys":{},"NewImage":{}}}']),
+    "no number": answer([GOOD.replace(b'"SequenceNumber"', b'"Sequence"')]),
+    "a list twice": answer([GOOD])[:-1] + b',"Records":[' + GOOD + b"," + GOOD + b"]}",
+    "a list before": b'{"Records":[' + GOOD + b"]," + answer([GOOD, GOOD])[1:],
+    "a bracket behind": answer([GOOD]).replace(b"arn|1|x", b"arn|]|x"),
+    "another opening": answer([GOOD, GOOD.replace(b"us-east-1", b"us-west-2")]),
+    "another member first": answer([GOOD, b'{"eventID":"e",' + GOOD[1:]]),
     "a part that is no object": answer([GOOD.replace(b'"dynamodb":', b'"dynamodb":7,"d":')]),
     "no keys": answer([GOOD.replace(b'"Keys"', b'"Kees"')]),
     "two answers": answer([GOOD]) + answer([GOOD]),
     "a space between records": answer([GOOD + b", " + GOOD]),
     "a space between some records": answer([GOOD, GOOD + b",\n" + GOOD]),
 }
+
+
+def outcome(body: bytes, after: str | None) -> list[object]:
+    """All of a page, and the messages it becomes."""
+    try:
+        page = decode_records(body, HashKey("id"), after)
+    except WireError as error:
+        return [str(error)]
+    found = [(keyed.key, keyed.record, keyed.problem) for keyed in page.records]
+    messages = [*stamped(page.records, b',"tailrace":{}}')]
+    rest = [page.next_iterator, page.last, page.newest_s, page.size_bytes, page.repeated]
+    return [found, messages, *rest, page.backwards, count_keyed(page.records)]
+
+
+def disturbed(draw: random.Random, sent: list[bytes]) -> list[bytes]:
+    """The records, some of them as AWS does not write them."""
+    odd = list(sent)
+    for _ in range(draw.randint(0, 2)):
+        place = draw.randrange(len(odd))
+        one = sent[place]
+        odd[place] = draw.choice(
+            (
+                one,
+                one + b"," + sent[0],
+                one + b",\n" + sent[0],
+                one.replace(b"us-east-1", b"eu-west-1"),
+                one.replace(b'"SequenceNumber"', b'"Sequence"'),
+                one.replace(b'"Keys"', b'"Kees"'),
+                one.replace(b'"ApproximateCreationDateTime":17', b'"SizeBytes":17'),
+                one.replace(b'{"awsRegion"', b'{ "awsRegion"'),
+                orjson.dumps(dict(reversed(orjson.loads(one).items()))),
+                b'{"dynamodb":null}',
+            )
+        )
+    return odd
+
+
+def test_cut_answers_are_those_of_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_ones = 0
+    for seed in range(1500):
+        draw = random.Random(seed)
+        sent = [
+            record(
+                100 + place,
+                item_keys(draw),
+                draw.choice((None, image(draw))),
+                draw.choice((None, image(draw))),
+                identity=draw.choice((None, None, OWNER, {"Type": "Service"})),
+            )
+            for place in range(draw.randint(1, 4))
+        ]
+        body = answer(disturbed(draw, sent), first=draw.random() < 0.5)
+        after = draw.choice((None, "99", "100"))
+        with monkeypatch.context() as patch:
+            patch.setattr(records, "cut", lambda _body: None)
+            parsed = outcome(body, after)
+        cut_ones += cut(body) is not None
+        assert outcome(body, after) == parsed, f"seed {seed}: {body!r}"
+    assert cut_ones > 500
+
+
+def test_records_without_images_are_cut_too() -> None:
+    found = cut(answer([REMOVED, GOOD, REMOVED]))
+    assert found is not None
+    assert [found.lead + piece + b"}" for piece in found.pieces] == [REMOVED, GOOD, REMOVED]
 
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
@@ -190,7 +265,7 @@ def test_no_record_hides_behind_an_odd_separator() -> None:
 def test_only_lone_texts_are_canonical_as_they_are(odd: bytes, is_lone: bool) -> None:
     good = b'{"id":{"S":"b"}}'
     for found in ([odd], [good, odd], [odd, good], [good, odd, good]):
-        assert LoneKey("id").all(found) is is_lone
+        assert LoneKey("id").of_all(found) == (found if is_lone else None)
     assert HashKey("id").of_all([good, good]) == [good, good]
 
 
@@ -200,3 +275,16 @@ def test_numbers_that_do_not_rise_are_seen_in_cut_answers_too(numbers: tuple[int
     assert cut(answer(sent)) is not None
     page = decode_records(answer(sent), HashKey("id"), "60")
     assert page.backwards or page.repeated
+
+
+def test_pieces_are_the_records_they_were_cut_from() -> None:
+    tail = b',"tailrace":{}}'
+    sent = [record(number, {"id": {"S": str(number)}}, {}, None) for number in range(100, 105)]
+    page = decode_records(answer(sent), HashKey("id"), None)
+    assert isinstance(page.records, Pieces)
+    whole = [Keyed(b'{"id":{"S":"%d"}}' % number, sent[number - 100]) for number in range(100, 105)]
+    assert list(page.records) == whole
+    assert list(page.records[1:3]) == whole[1:3]
+    assert page.records[-1] == whole[-1]
+    assert [*stamped(page.records, tail)] == [*stamped(whole, tail)]
+    assert [value for _, value in stamped(whole, tail)] == [stamp_record(r, tail) for r in sent]

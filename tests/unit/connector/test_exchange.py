@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -59,9 +60,10 @@ def pair() -> Iterator[Pair]:
 
 def send(theirs: socket.socket, answer: bytes) -> None:
     def each() -> None:
-        theirs.sendall(answer[:1000])
-        theirs.sendall(answer[1000:])
-        theirs.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # who has read all of it may have closed already
+            theirs.sendall(answer[:1000])
+            theirs.sendall(answer[1000:])
+            theirs.shutdown(socket.SHUT_WR)
 
     threading.Thread(target=each, daemon=True).start()  # it may be more than a buffer takes
 

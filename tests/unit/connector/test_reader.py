@@ -7,6 +7,7 @@ import pytest
 from bridge.connector.backoff import Backoff, PollPace
 from bridge.connector.checkpoints import Position, Shard
 from bridge.connector.failures import Failure, Trouble
+from bridge.connector.keyed import Keyed
 from bridge.connector.reader import (
     UNREAD_MAX_S,
     GetRecords,
@@ -14,7 +15,7 @@ from bridge.connector.reader import (
     OpenIterator,
     ShardReader,
 )
-from bridge.connector.records import Keyed, RecordsPage
+from bridge.connector.records import RecordsPage
 
 NOW_S = 1_763_907_404.0
 CHILD = Shard(arn="arn", shard="s", parent="p", start="100")

@@ -6,7 +6,7 @@ import orjson
 
 from bridge.connector.backlog import Backlog
 from bridge.connector.checkpoints import Bump, Segment
-from bridge.connector.records import Keyed
+from bridge.connector.keyed import Keyed
 from bridge.connector.work import (
     Composer,
     EpochMark,
