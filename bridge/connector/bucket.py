@@ -46,7 +46,10 @@ _CALL_TIMEOUT_S = 5.0
 # Above what any record can be before compression; the topic's own limit counts compressed batches.
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _QUEUE_KBYTES = 32 * 1024
-_LINGER_MS = 20
+# A partition's part of a transaction is one request, sent by the commit: librdkafka spins while
+# messages wait behind five. Less than `MESSAGE_BYTES_MAX`, which every topic takes.
+_LINGER_MS = 200
+_BATCH_BYTES = 3 * 1024 * 1024
 _PURGED = KafkaError._PURGE_QUEUE  # noqa: SLF001 (that is how the binding spells it)
 _RETRY = Backoff(first_s=0.2, cap_s=5.0)
 
@@ -71,6 +74,7 @@ def producer_settings(kafka: KafkaConfig, transactional_id: str) -> dict[str, ob
     settings["message.max.bytes"] = _MESSAGE_BYTES_MAX
     settings["queue.buffering.max.kbytes"] = _QUEUE_KBYTES
     settings["linger.ms"] = _LINGER_MS
+    settings["batch.size"] = _BATCH_BYTES
     return settings
 
 
@@ -392,8 +396,5 @@ def _count(work: Work) -> None:
             metrics.BYTES.labels(work.table).inc(work.size_bytes)
             metrics.DEAD_LETTERS.labels(work.table).inc(len(work.records) - keyed)
         case SegmentPage():
-            table = work.segment.table
-            metrics.SNAPSHOT_ITEMS.labels(table).inc(len(work.records))
-            metrics.BYTES.labels(table).inc(work.size_bytes)
-        case _:
-            pass
+            metrics.SNAPSHOT_ITEMS.labels(work.segment.table).inc(len(work.records))
+            metrics.BYTES.labels(work.segment.table).inc(work.size_bytes)
