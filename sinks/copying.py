@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.transaction import AddAction, RemoveAction
 
+from sinks.key_ranges import Partition, Ranges, highs_of, lows_of, partitions_of
 from sinks.layout import DELETED, DELETED_AT, VALID_FROM, VALID_TO
 from sinks.looking import NOWHERE, PART_BYTES, PART_ROWS, Decide, Places, TableFiles
 from sinks.sorted_files import SortedFiles, folder_of, written_value
@@ -39,7 +40,6 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _FEATURES = frozenset({"appendOnly", "invariants", "timestampNtz"})
 _OF_LIBRARY = ("delta.constraints.", "delta.enableChangeDataFeed", "delta.columnMapping.mode")
 
-Partition = tuple[object, ...]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -55,10 +55,14 @@ def copies(snapshot: Snapshot) -> bool:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Files of one partition that become one, in order, and the changes whose rows go with them."""
+    """Files of one partition that become one, in order, and the changes whose rows go with them.
+
+    `low` and `high`: the bounds of their keys.
+    """
 
     partition: Partition
     low: str = ""
+    high: str = ""
     files: list[int] = field(default_factory=list)
     changes: list[Places] = field(default_factory=list)
 
@@ -68,21 +72,29 @@ class Copying:
 
     Args:
         snapshot: of the table.
-        files: those that may hold rows that change, as `Snapshot.files` gives them.
+        files: as `Snapshot.files` gives them.
+        looked_at: by file, whether it may hold rows that change.
         columns: which tell what becomes of a row.
         decide: tells it.
     """
 
     def __init__(
-        self, snapshot: Snapshot, files: pa.Table, columns: Sequence[str], decide: Decide
+        self,
+        snapshot: Snapshot,
+        files: pa.Table,
+        looked_at: Sequence[bool],
+        columns: Sequence[str],
+        decide: Decide,
     ) -> None:
         self._snapshot = snapshot
-        self._files = files
+        self._names = snapshot.partitioned_by
+        names = [f"partition.{name}" for name in self._names]
+        self._ranges = Ranges(files, partitions_of(files, names))
+        self._files = files = files.filter(pa.array(looked_at, pa.bool_()))
         self._paths: list[str] = files["path"].to_pylist()
         self._sizes: list[int] = files["size_bytes"].to_pylist()
         self._source = TableFiles(snapshot)
-        self._names = snapshot.partitioned_by
-        self._partitions = partitions_of(files, [f"partition.{name}" for name in self._names])
+        self._partitions = partitions_of(files, names)
         self._looks = _each(
             lambda path: self._source.look(path, columns, decide), self._paths, self._sizes
         )
@@ -169,8 +181,8 @@ class Copying:
         return groups
 
     def _touched_groups(self) -> list[_Group]:
-        """Files that change, by partition and in the order of their keys, small ones together."""
-        lows = _texts(self._files, "min._key")
+        """Files that change, by partition and in the order of keys, small neighbours as one."""
+        lows, highs = lows_of(self._files), highs_of(self._files)
         by_partition: dict[Partition, list[int]] = defaultdict(list)
         for place in sorted(self._touched, key=lows.__getitem__):
             by_partition[self._partitions[place]].append(place)
@@ -178,11 +190,14 @@ class Copying:
         for partition, places in by_partition.items():
             size = MEDIUM_TARGET
             for place in places:
-                if size + self._sizes[place] > MEDIUM_TARGET:
-                    groups.append(_Group(partition, lows[place]))
-                    size = 0
-                groups[-1].files.append(place)
                 size += self._sizes[place]
+                if size > MEDIUM_TARGET or not self._ranges.free(
+                    partition, groups[-1].high, lows[place], inclusive=False
+                ):
+                    groups.append(_Group(partition, lows[place]))
+                    size = self._sizes[place]
+                groups[-1].files.append(place)
+                groups[-1].high = max(groups[-1].high, highs[place])
         return groups
 
     def _place(
@@ -192,7 +207,8 @@ class Copying:
         partitions: Sequence[Partition],
         changes: pa.Table,
     ) -> None:
-        """Where rows go that take the place of none there: to their keys' range, or new files."""
+        """Where rows go that take the place of none there: where no file's range comes to lie over
+        another's by that, or into a new file."""
         if not len(left):
             return
         by_partition: dict[Partition, list[_Group]] = defaultdict(list)
@@ -200,13 +216,16 @@ class Copying:
             by_partition[group.partition].append(group)
         keys = changes["_key"].to_pylist()
         into: dict[_Group, list[int]] = defaultdict(list)
+        new: dict[Partition, _Group] = {}
         for at in left.tolist():
-            own = by_partition[partitions[at]]
-            if not own:
-                own.append(_Group(partitions[at]))
-                groups.append(own[0])
-            number = bisect_right(own, keys[at], key=lambda group: group.low) - 1
-            into[own[max(number, 0)]].append(at)
+            partition, key = partitions[at], keys[at]
+            own = by_partition.get(partition, [])
+            number = bisect_right(own, key, key=lambda group: group.low) - 1
+            if number >= 0 and self._ranges.free(partition, own[number].high, key):
+                into[own[number]].append(at)
+            else:
+                into[new.setdefault(partition, _Group(partition))].append(at)
+        groups += new.values()
         for group, places in into.items():
             group.changes.append(np.array(places, np.int64))
 
@@ -264,13 +283,6 @@ class Copying:
         return list(dict.fromkeys([*_MEASURED, *there]))
 
 
-def partitions_of(rows: pa.Table, names: Sequence[str]) -> list[Partition]:
-    """The values of these columns, by row."""
-    if not names:
-        return [()] * len(rows)
-    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
-
-
 def _each(do: Callable[[T], R], items: Sequence[T], sizes: Sequence[int]) -> list[R]:
     """The same as `map`, in threads, for files of these bytes."""
     if len(items) < 2:
@@ -292,13 +304,6 @@ def _ahead(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def _all(parts: Iterable[Places]) -> Places:
     found = list(parts)
     return np.concatenate(found) if found else NOWHERE
-
-
-def _texts(files: pa.Table, column: str) -> list[str]:
-    """Bounds to sort by; "" where there is none."""
-    if column not in files.column_names:
-        return [""] * len(files)
-    return [value or "" for value in files[column].to_pylist()]
 
 
 def _taken(changes: pa.Table, places: Places) -> Iterator[pa.Table]:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from bridge.wire.rowkeys import key_prefix
 from bridge.wire.version import epoch_floor
 from sinks.conditions import Pairs, asked_columns, goes_in, holds
-from sinks.copying import Copying, partitions_of
+from sinks.copying import Copying
+from sinks.key_ranges import highs_of, lows_of, partitions_of
 from sinks.layout import DELETED_AT, OPERATION
 from sinks.looking import NOWHERE, Changed, Decide, Places, mask_of, nothing
 from sinks.rules import DELETE_VERSION, Merged, MergeRule
@@ -31,8 +32,10 @@ def merge_by_copying(
         TableError: it failed, or may have; a fresh snapshot tells.
     """
     with lake_errors(snapshot.uri):
-        files = _may_hold(snapshot.files(), changes, rule)
-        copying = Copying(snapshot, files, asked_columns(rule), _by_rule(changes, rule))
+        files = snapshot.files()
+        looked_at = _may_hold(files, changes, rule)
+        decide = _by_rule(changes, rule)
+        copying = Copying(snapshot, files, looked_at, asked_columns(rule), decide)
         new = goes_in(rule, changes)
         new[copying.found] = False
         inserted = np.flatnonzero(new)
@@ -68,10 +71,11 @@ def take_out_by_copying(
 
     with lake_errors(snapshot.uri):
         files = snapshot.files()
-        if {"min._version"} <= set(files.column_names):
-            low = files["min._version"]
-            files = files.filter(pc.or_kleene(pc.is_null(low), pc.less(low, floor)))
-        copying = Copying(snapshot, files, ["_key", "_version"], decide)
+        looked_at = [True] * len(files)
+        if "min._version" in files.column_names:
+            lows = files["min._version"].to_pylist()
+            looked_at = [low is None or low < floor for low in lows]
+        copying = Copying(snapshot, files, looked_at, ["_key", "_version"], decide)
         return copying.commit(transactions, said={KEYLESS_METADATA: "older epochs"})
 
 
@@ -127,20 +131,16 @@ def _ids(rows: pa.Table, on: Sequence[str]) -> pa.Array:
     return pc.binary_join_element_wise(first, *rest, "\n") if rest else first
 
 
-def _may_hold(files: pa.Table, changes: pa.Table, rule: MergeRule) -> pa.Table:
-    """The files that may hold a row that a change speaks of, by bounds and by partition."""
+def _may_hold(files: pa.Table, changes: pa.Table, rule: MergeRule) -> list[bool]:
+    """By file, whether it may hold a row that a change speaks of, by bounds and by partition."""
     keys = sorted(set(changes["_key"].to_pylist()))
-    fits = [True] * len(files)
-    if {"min._key", "max._key"} <= set(files.column_names):
-        bounds = zip(files["min._key"].to_pylist(), files["max._key"].to_pylist(), strict=True)
-        fits = [
-            low is None or high is None or _any_between(keys, low, high) for low, high in bounds
-        ]
+    bounds = zip(lows_of(files), highs_of(files), strict=True)
+    fits = [_any_between(keys, low, high) for low, high in bounds]
     if rule.prune:
         wanted = set(partitions_of(changes, rule.prune))
         there = partitions_of(files, [f"partition.{name}" for name in rule.prune])
         fits = [fit and part in wanted for fit, part in zip(fits, there, strict=True)]
-    return files.filter(pa.array(fits, pa.bool_()))
+    return fits
 
 
 def _any_between(ordered: Sequence[str], low: str, high: str) -> bool:

@@ -185,7 +185,23 @@ def test_files_that_hold_no_change_stay_and_ranges_of_keys_too(tmp_path, monkeyp
 def test_small_neighbours_become_one_on_the_way(tmp_path):
     store = in_ranges(tmp_path / "t")
     merge_by_copying(store.open(), upserts(["a001", "b001", "d001"]), {}, CURRENT)
-    assert ranges(store) == [("a000", "d099"), ("c000", "c099")]
+    assert ranges(store) == [("a000", "b099"), ("c000", "c099"), ("d000", "d099")]
+    merge_by_copying(store.open(), upserts(["a001", "c001", "d001"], sequence=3), {}, CURRENT)
+    assert ranges(store) == [("a000", "d099")]
+
+
+def test_new_keys_in_the_range_of_a_file_that_stays_get_one_of_their_own(tmp_path):
+    store = in_ranges(tmp_path / "t")
+    changes = upserts(["A", "a001", "b099x", "c050x", "c051x", "d001", "e"])
+    merge_by_copying(store.open(), changes, {}, CURRENT)
+    assert ranges(store) == [
+        ("A", "c051x"),
+        ("a000", "a099"),
+        ("b000", "b099"),
+        ("c000", "c099"),
+        ("d000", "e"),
+    ]
+    assert len(store.open().rows_where("")) == 405
 
 
 def test_a_row_that_moves_leaves_its_partition_and_new_ones_lie_where_others_look(tmp_path):
