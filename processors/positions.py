@@ -13,20 +13,17 @@ from types import TracebackType
 
 from confluent_kafka import (
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bridge.wire.errors import BrokerUnreachableError
 from bridge.wire.gap import check_position
 from bridge.wire.kafka import (
     REQUEST_TIMEOUT_S,
-    SETTLE_TIMEOUT_S,
-    SETTLING,
     KafkaConfig,
+    committed_ends,
     unreachable,
     written_bounds,
 )
@@ -162,36 +159,11 @@ class Positions:
         """
         deadline = time.monotonic() + timeout_s
         end = written_bounds(self._admin, topic, [partition])[partition].end
-        while decided_ends(self._admin, topic, [partition])[partition] < end:
+        while committed_ends(self._admin, topic, [partition])[partition] < end:
             if time.monotonic() > deadline:
                 raise BrokerUnreachableError(
                     f"a transaction is still undecided after {timeout_s:.0f} s",
                     where=f"{topic} partition {partition}",
                     remedy="Check that no other process runs under the same TAILRACE_REPLICA",
                 )
-            time.sleep(0.1)
-
-
-def decided_ends(client: AdminClient, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Where the oldest open transaction begins, the log's end where none is open.
-
-    Raises:
-        BrokerUnreachableError: Kafka does not answer, or a partition finds no leader.
-    """
-    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
-    deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    while True:
-        futures = client.list_offsets(
-            asked,
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_TIMEOUT_S,
-        )
-        try:
-            return {
-                place.partition: future.result(timeout=REQUEST_TIMEOUT_S * 2).offset
-                for place, future in futures.items()
-            }
-        except KafkaException as error:
-            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
-                raise unreachable(error, topic) from error
             time.sleep(0.1)

@@ -67,7 +67,7 @@ class Tail:
     def _bounds(self, partitions: Iterable[int], timeout_s: float) -> dict[int, LogBounds]:
         # A client of its own each time: one that was kept goes on asking with the leader epoch it
         # knew, and is refused for ever after the partition's leader has changed.
-        client = AdminClient(self._kafka.client())
+        client = AdminClient(self._kafka.admin())
         return written_bounds(client, self._topic, partitions, timeout_s=timeout_s)
 
     def position(self, partition: int) -> int:
@@ -86,7 +86,7 @@ class Tail:
         """
         own = list(own)
         written = self._bounds(own, timeout_s=_ENDS_TIMEOUT_S)
-        client = AdminClient(self._kafka.client())
+        client = AdminClient(self._kafka.admin())
         every = committed_ends(client, self._topic, self._positions, timeout_s=_ENDS_TIMEOUT_S)
         return {number: {**every, number: written[number].end} for number in own}
 

@@ -20,6 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bridge.wire.errors import BrokerUnreachableError
+from bridge.wire.offsets import ask_offsets
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -134,8 +135,8 @@ class KafkaConfig:
         return {**self.consumer(group=group or f"{self.namespace}.reader", **settings), **_QUIET}
 
     def admin(self) -> dict[str, Any]:
-        """Settings of an admin client."""
-        return {**self.client(), **_QUIET}
+        """Settings of an admin client. It never makes a topic by asking about it."""
+        return {**self.client(allow_auto_create_topics=False), **_QUIET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +217,9 @@ def _offsets(
     timeout_s: float,
 ) -> dict[int, int]:
     def ask() -> dict[int, int]:
-        futures = client.list_offsets(
-            dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=timeout_s
-        )
-        return {p.partition: f.result(timeout=timeout_s * 2).offset for p, f in futures.items()}
+        asked = dict.fromkeys(places, spec)
+        found = ask_offsets(client, asked, isolation=isolation, timeout_s=timeout_s)
+        return {place.partition: answer.offset for place, answer in found.items()}
 
     return _settled(ask, places[0].topic if places else "no partition", SETTLE_TIMEOUT_S)
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.kafka import KafkaConfig, committed_ends, read_to_end
 from bridge.wire.topics import TopicSpec, admin, ensure_topics
 from processors.application import LINGER_MS
 from processors.compiled import compile_transform
 from processors.loader import load_transforms
-from processors.positions import Positions, decided_ends
+from processors.positions import Positions
 from processors.testing import Sent
 from tests.benchmarks import meter
 from tests.integration.processor_feed import ORDER_LINES, ORDERS, Feed
@@ -173,7 +173,7 @@ def _send(feed: Feed, load: list[Sent], process: Process) -> tuple[float, float]
 def _await_done(feed: Feed, group: str, process: Process) -> None:
     """Until the group has committed all there is, the last marker perhaps excepted."""
     partitions = range(feed.partitions)
-    ends = decided_ends(admin(feed.kafka), feed.topic, partitions)
+    ends = committed_ends(admin(feed.kafka), feed.topic, partitions)
     with Positions(feed.kafka, group) as positions:
 
         def done() -> bool:

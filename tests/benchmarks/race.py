@@ -18,11 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-
-from bridge.wire.kafka import KafkaConfig
-from bridge.wire.topics import DEFAULT_PARTITIONS, TopicNames, TopicSpec, ensure_topics
+from bridge.wire.kafka import KafkaConfig, committed_ends
+from bridge.wire.topics import DEFAULT_PARTITIONS, TopicNames, TopicSpec, admin, ensure_topics
 from tests.benchmarks import answers, meter
 from tests.benchmarks.gate import Arrivals, check_topic
 from tests.benchmarks.streams_server import Load, order_of
@@ -241,7 +238,7 @@ class Course:
         self.server = server
         self.process = process
         self._topic = TopicNames(kafka.namespace).changes(answers.TABLE)
-        self._admin = AdminClient(kafka.client())
+        self._admin = admin(kafka)
 
     def __enter__(self) -> Self:
         ensure_topics(self._admin, [TopicSpec(name=self._topic, partitions=DEFAULT_PARTITIONS)])
@@ -261,13 +258,8 @@ class Course:
 
     def committed(self) -> int:
         """Where the topic's partitions end for a read_committed reader, summed up."""
-        places = [TopicPartition(self._topic, p) for p in range(DEFAULT_PARTITIONS)]
-        found = self._admin.list_offsets(
-            dict.fromkeys(places, OffsetSpec.latest()),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=20.0,
-        )
-        return sum(future.result(timeout=30).offset for future in found.values())
+        ends = committed_ends(self._admin, self._topic, range(DEFAULT_PARTITIONS))
+        return sum(ends.values())
 
     def await_settled(self) -> None:
         """Wait until every shard is being asked and nothing more is written."""

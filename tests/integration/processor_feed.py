@@ -18,12 +18,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 import processors.examples.order_lines
 import processors.examples.orders
-from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.kafka import KafkaConfig, committed_ends, read_to_end
 from bridge.wire.namespace import encode_value, namespace_key
 from bridge.wire.topics import TopicNames, TopicSpec, admin, ensure_topics, existing_topics
 from processors.compiled import compile_transform
 from processors.loader import load_transforms
-from processors.positions import decided_ends
 from processors.testing import Changes, Sent, TransformDriver
 
 ORDERS = Path(processors.examples.orders.__file__)
@@ -108,7 +107,7 @@ class Feed:
             # and the client then drops what is committed next: there, reading begins anew.
             self._read.pop(topic, None)
         found, begins = self._read.setdefault(topic, ({p: [] for p in range(self.partitions)}, {}))
-        ends = decided_ends(admin(self.kafka), topic, found)
+        ends = committed_ends(admin(self.kafka), topic, found)
         ends = {p: end for p, end in ends.items() if begins.get(p, 0) < end}
         consumer = Consumer(self.kafka.consumer(group=f"{self.kafka.namespace}.look"))
         try:

@@ -19,12 +19,12 @@ from bridge.wire.errors import (
     TopicError,
     UnknownVersionError,
 )
-from bridge.wire.kafka import KafkaConfig, read_to_end
+from bridge.wire.kafka import KafkaConfig, committed_ends, read_to_end
 from bridge.wire.namespace import GapAcceptance, decode_key
 from bridge.wire.schemas import read_schemas
 from bridge.wire.topics import TopicSpec, admin, ensure_topics
 from processors.loader import load_transforms
-from processors.positions import Positions, decided_ends
+from processors.positions import Positions
 from processors.provision import LIVE_STORE, TOMBSTONE_STORE, changelog_topic
 from processors.service import Processor, ProcessorConfig
 from processors.testing import Changes, Sent
@@ -120,7 +120,7 @@ def await_positions_at_end(feed: Feed, group: str) -> None:
 
 
 def ends(feed: Feed) -> dict[int, int]:
-    return decided_ends(admin(feed.kafka), feed.topic, range(feed.partitions))
+    return committed_ends(admin(feed.kafka), feed.topic, range(feed.partitions))
 
 
 @pytest.mark.parametrize("file", [ORDERS, ORDER_LINES], ids=["orders", "order_lines"])

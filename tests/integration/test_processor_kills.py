@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.wire.kafka import KafkaConfig
+from bridge.wire.kafka import KafkaConfig, committed_ends
 from bridge.wire.topics import admin
-from processors.positions import Positions, decided_ends
+from processors.positions import Positions
 from processors.testing import Sent
 from tests.integration.processor_feed import ORDER_LINES, ORDERS, Feed, Message, workload
 from tests.parts.process import Process
@@ -98,7 +98,7 @@ def standing(feed: Feed, process: Process) -> str:
         time.sleep(1)  # the process writes its stack whenever it is scheduled
     with Positions(feed.kafka, f"{feed.kafka.namespace}.explode_order_lines") as positions:
         committed = positions.committed(feed.topic, range(feed.partitions))
-    ends = decided_ends(admin(feed.kafka), feed.topic, range(feed.partitions))
+    ends = committed_ends(admin(feed.kafka), feed.topic, range(feed.partitions))
     return f"{process.log_tail()}\ncommitted {committed} of {ends}"
 
 

@@ -19,6 +19,7 @@ from bridge.control.offsets.positions import Reader, Standing
 from bridge.wire.errors import ConfigurationError, TailraceError
 from bridge.wire.kafka import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_MS, KafkaConfig, unreachable
 from bridge.wire.namespace import read_namespace
+from bridge.wire.offsets import ask_offsets
 from bridge.wire.topics import admin
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ def target(
     places = {TopicPartition(s.topic, s.partition): s for s in standing if s.position is not None}
     asked = dict.fromkeys(places, OffsetSpec.for_timestamp(at_ms))
     try:
-        answers = client.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S) if asked else {}
-        offsets = {place: f.result(REQUEST_TIMEOUT_S * 2).offset for place, f in answers.items()}
+        answers = ask_offsets(client, asked, timeout_s=REQUEST_TIMEOUT_S)
+        offsets = {place: answer.offset for place, answer in answers.items()}
     except KafkaException as error:
         raise unreachable(error, "offsets of topics") from error
     return {

@@ -24,6 +24,7 @@ from bridge.wire.kafka import (
     append_time_ms,
     unreachable,
 )
+from bridge.wire.offsets import ask_offsets
 from bridge.wire.topics import admin
 
 Place = tuple[str, int]
@@ -77,10 +78,7 @@ class Logs:
             # replaced goes on asking it until its time is over.
             client = admin(self._kafka)
             try:
-                futures = client.list_offsets(
-                    asked, isolation_level=self._isolation, request_timeout=_ANSWER_S
-                )
-                found = {p: f.result(_ANSWER_S * 2) for p, f in futures.items()}
+                found = ask_offsets(client, asked, isolation=self._isolation, timeout_s=_ANSWER_S)
             except KafkaException as error:
                 if error.args[0].code() not in _AGAIN or time.monotonic() > deadline:
                     raise unreachable(error, "offsets of topics") from error

@@ -7,18 +7,38 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from bridge.wire import kafka
 from bridge.wire.errors import BrokerUnreachableError
-from bridge.wire.kafka import LogBounds, log_bounds, written_bounds
+from bridge.wire.kafka import KafkaConfig, LogBounds, log_bounds, written_bounds
 
 
 class Admin:
-    """Answers each request about offsets with the next of `answers`, the last one for ever."""
+    """Answers each request about offsets with the next of `answers`, the last one for ever.
 
-    def __init__(self, *answers: int | KafkaException) -> None:
+    `leaders` are those of the topic's partitions, asked for before.
+    """
+
+    def __init__(
+        self, *answers: int | KafkaException, leaders: tuple[int, ...] | KafkaException = (1,)
+    ) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self._leaders = leaders
+        self.asked = self.listed = 0
+
+    def list_topics(self, topic: str, *, timeout: float) -> ClusterMetadata:
+        assert timeout > 0
+        self.listed += 1
+        found, cluster = TopicMetadata(), ClusterMetadata()
+        cluster.topics = {topic: found}
+        if isinstance(self._leaders, KafkaException):
+            found.error = self._leaders.args[0]
+            return cluster
+        for number, leader in enumerate(self._leaders):
+            found.partitions[number] = partition = PartitionMetadata()
+            partition.leader = leader
+        return cluster
 
     def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[Any, Future[Any]]:
         self.asked += 1
@@ -54,6 +74,22 @@ def test_other_failures_are_told_at_once() -> None:
     with pytest.raises(BrokerUnreachableError):
         written_bounds(client, "t", [0])
     assert client.asked == 1
+
+
+@pytest.mark.parametrize("leaders", [(-1,), (), failing(KafkaError.UNKNOWN_TOPIC_OR_PART)], ids=str)
+def test_no_leader_is_asked_for_offsets_before_all_are_known(
+    monkeypatch: pytest.MonkeyPatch, leaders: tuple[int, ...] | KafkaException
+) -> None:
+    monkeypatch.setattr(kafka, "SETTLE_TIMEOUT_S", 0.15)
+    client = Admin(3, leaders=leaders)
+    with pytest.raises(BrokerUnreachableError, match="t: "):
+        written_bounds(client, "t", [0])
+    assert client.asked == 0
+    assert client.listed > 1
+
+
+def test_asking_makes_no_topic() -> None:
+    assert KafkaConfig(brokers="b:9092").admin()["allow.auto.create.topics"] is False
 
 
 class Watermarks:
