@@ -16,7 +16,14 @@ import pyarrow.fs as pafs
 from deltalake.fs import DeltaStorageHandler
 
 from sinks.location import located
-from sinks.table import TableStore, dataset_uri, lake_errors, lake_storage_options
+from sinks.table import (
+    KEYLESS_METADATA,
+    MERGED_METADATA,
+    TableStore,
+    dataset_uri,
+    lake_errors,
+    lake_storage_options,
+)
 
 _METRICS = {
     "inserted": ("num_target_rows_inserted", "num_added_rows"),
@@ -121,12 +128,17 @@ def parse(version: int, body: bytes) -> Commit:
     added = _of(actions, "add")
     counts = {name: _number(metrics, names) for name, names in _METRICS.items()}
     batch = metrics.get("num_source_rows", metrics.get("num_added_rows"))
-    if not metrics and any(add.get("dataChange") for add in added):
+    operation = str(said.get("operation") or "unknown")
+    if MERGED_METADATA in said:
+        counts = json.loads(said[MERGED_METADATA])
+        batch = counts.pop("rows") or None
+        operation = "DELETE" if KEYLESS_METADATA in said else "MERGE"
+    elif not metrics and any(add.get("dataChange") for add in added):
         batch = counts["inserted"] = sum(map(_records, added))
     return Commit(
         version=version,
         at_s=int(said.get("timestamp") or 0) / 1000,
-        operation=str(said.get("operation") or "unknown"),
+        operation=operation,
         rows=None if batch is None else int(batch),
         files_added=len(added),
         files_removed=len(_of(actions, "remove")),

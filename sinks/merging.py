@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +18,7 @@ from sinks.key_ranges import highs_of, lows_of, partitions_of
 from sinks.layout import DELETED_AT, OPERATION
 from sinks.looking import NOWHERE, Changed, Decide, Places, mask_of, nothing
 from sinks.rules import DELETE_VERSION, Merged, MergeRule
-from sinks.table import KEYLESS_METADATA, Snapshot, lake_errors
+from sinks.table import KEYLESS_METADATA, MERGED_METADATA, Snapshot, lake_errors
 
 # A part with so many times fewer rows than there are changes is looked up row by row.
 _FEW = 4
@@ -39,7 +40,8 @@ def merge_by_copying(
         new = goes_in(rule, changes)
         new[copying.found] = False
         inserted = np.flatnonzero(new)
-        committed = copying.commit(transactions, changes, inserted)
+        said = _said(len(changes), len(inserted), copying)
+        committed = copying.commit(transactions, changes, inserted, said)
     return Merged(
         committed=committed,
         upserted=copying.replaced + len(inserted),
@@ -76,7 +78,18 @@ def take_out_by_copying(
             lows = files["min._version"].to_pylist()
             looked_at = [low is None or low < floor for low in lows]
         copying = Copying(snapshot, files, looked_at, ["_key", "_version"], decide)
-        return copying.commit(transactions, said={KEYLESS_METADATA: "older epochs"})
+        said = {KEYLESS_METADATA: "older epochs", **_said(0, 0, copying)}
+        return copying.commit(transactions, said=said)
+
+
+def _said(rows: int, inserted: int, copying: Copying) -> dict[str, str]:
+    counts = {
+        "rows": rows,
+        "inserted": inserted,
+        "updated": copying.replaced,
+        "deleted": copying.deleted,
+    }
+    return {MERGED_METADATA: orjson.dumps(counts).decode()}
 
 
 def _by_rule(changes: pa.Table, rule: MergeRule) -> Decide:

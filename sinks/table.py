@@ -37,6 +37,9 @@ SORTED_METADATA = "tailrace.sorted"
 """In the log beside a commit that put rows in order and changed none: what they are sorted by."""
 KEYLESS_METADATA = "tailrace.took_out"
 """In the log beside a commit that took rows out and brought none: which."""
+MERGED_METADATA = "tailrace.merged"
+"""In the log beside a commit that changed rows: JSON of `rows`, how many changes the batch had, and
+how many rows were `inserted`, `updated` (flagged ones among them) and `deleted`."""
 WRITER = WriterProperties(compression="ZSTD", compression_level=1, statistics_truncate_length=64)
 """Half of what snappy makes of files, for the same CPU. The library cuts bounds off at 64 by itself
 only where it is given no properties."""

@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from bridge.wire.version import encode_version
 from sinks import copying, looking
+from sinks.commits import CommitLog
 from sinks.conditions import known
 from sinks.copying import copies
 from sinks.engine import DeltaMerge, _merge
@@ -91,6 +92,12 @@ def contents(store: TableStore) -> list[str]:
     return sorted(map(repr, rows.select(sorted(rows.column_names)).to_pylist()))
 
 
+def told(lake: Path, name: str) -> tuple[object, ...]:
+    """What the table's log says of its newest commit."""
+    commit = CommitLog(str(lake), name).follow()[-1]
+    return commit.operation, commit.rows, commit.inserted, commit.updated, commit.deleted
+
+
 @pytest.mark.parametrize("partition_by", PARTITIONS, ids=str)
 @pytest.mark.parametrize("rule", RULES)
 def test_it_does_what_the_rule_says_in_sql(tmp_path, rule, partition_by):
@@ -108,6 +115,8 @@ def test_it_does_what_the_rule_says_in_sql(tmp_path, rule, partition_by):
         theirs = _merge(stores[1].open(), changes, {"offset": seed}, RULES[rule])
         assert contents(stores[0]) == contents(stores[1])
         assert ours == theirs
+        if ours.committed:
+            assert told(tmp_path, f"a-{seed}") == told(tmp_path, f"b-{seed}")
         after = stores[0].open()
         assert after.version == before.version + ours.committed
         assert after.transaction("offset") == (seed if ours.committed else None)
@@ -128,6 +137,9 @@ def test_what_older_epochs_left_goes_as_by_sql(tmp_path, tables, partition_by):
         )
     assert take_out_by_copying(stores[0].open(), "orders", tables, 2, {"x": 1})
     assert stores[1].open().delete(older_rows("orders", tables, 2), {"x": 1})
+    newest = [CommitLog(str(tmp_path), name).follow()[-1] for name in "ab"]
+    assert [each.operation for each in newest] == ["DELETE", "DELETE"]
+    assert newest[0].deleted == newest[1].deleted > 0
     assert contents(stores[0]) == contents(stores[1])
     assert 0 < len(contents(stores[0])) < 60
     version = stores[0].open().version
