@@ -7,7 +7,6 @@ where that one was, so ranges of keys stay ranges.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
 from sinks.key_ranges import Partition, Ranges, highs_of, lows_of, partitions_of
 from sinks.layout import DELETED, DELETED_AT, VALID_FROM, VALID_TO
 from sinks.looking import NOWHERE, PART_BYTES, PART_ROWS, Decide, Places, TableFiles
-from sinks.sorted_files import SortedFiles, folder_of, written_value
+from sinks.sorted_files import SortedFiles, folder_of, removal, written_value
 from sinks.table import Snapshot
 from sinks.upkeep import LARGE_TARGET, MEDIUM_TARGET
 
@@ -143,14 +142,12 @@ class Copying:
             return False
         sizes = list(map(self._bytes, groups))
         adds = _each(lambda group: self._copied(group, changes), groups, sizes)
-        now_ms = int(time.time() * 1000)
         removes = [
-            RemoveAction(
-                unquote(self._paths[place]),
-                True,
-                now_ms,
+            removal(
+                self._paths[place],
                 self._sizes[place],
                 self._written(self._partitions[place]),
+                data_change=True,
             )
             for place in self._touched
         ]

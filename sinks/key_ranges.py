@@ -36,6 +36,12 @@ def _bounds(files: pa.Table, column: str, unknown: str) -> list[str]:
     return [unknown if value is None else value for value in files[column].to_pylist()]
 
 
+def any_between(ordered: Sequence[str], low: str, high: str) -> bool:
+    """Whether one of some ascending keys lies in a range, its ends included."""
+    at = bisect_left(ordered, low)
+    return at < len(ordered) and ordered[at] <= high
+
+
 class Ranges:
     """Where the ranges of files begin, by partition.
 

@@ -17,9 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake.fs import DeltaStorageHandler
 
 from sinks.table import Snapshot
 
@@ -73,11 +71,8 @@ class TableFiles:
     """Reads the data files of a snapshot; safe for several threads."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        # There is no public way to the storage of an open table.
-        handler = DeltaStorageHandler.from_table(snapshot.delta._table)  # noqa: SLF001
-        self._filesystem = pafs.PyFileSystem(handler)
-        inside = {*snapshot.partitioned_by}
-        self._schema = pa.schema([each for each in snapshot.schema if each.name not in inside])
+        self._filesystem = snapshot.filesystem
+        self._schema = snapshot.file_schema
 
     def look(self, path: str, columns: Sequence[str], decide: Decide) -> Changed:
         """What becomes of a file's rows, from these columns alone. Errors are Arrow's.

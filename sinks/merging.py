@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from bridge.wire.rowkeys import key_prefix
 from bridge.wire.version import epoch_floor
 from sinks.conditions import Pairs, asked_columns, goes_in, holds
 from sinks.copying import Copying
-from sinks.key_ranges import highs_of, lows_of, partitions_of
+from sinks.key_ranges import any_between, highs_of, lows_of, partitions_of
 from sinks.layout import DELETED_AT, OPERATION
 from sinks.looking import NOWHERE, Changed, Decide, Places, mask_of, nothing
 from sinks.rules import DELETE_VERSION, Merged, MergeRule
@@ -148,14 +147,9 @@ def _may_hold(files: pa.Table, changes: pa.Table, rule: MergeRule) -> list[bool]
     """By file, whether it may hold a row that a change speaks of, by bounds and by partition."""
     keys = sorted(set(changes["_key"].to_pylist()))
     bounds = zip(lows_of(files), highs_of(files), strict=True)
-    fits = [_any_between(keys, low, high) for low, high in bounds]
+    fits = [any_between(keys, low, high) for low, high in bounds]
     if rule.prune:
         wanted = set(partitions_of(changes, rule.prune))
         there = partitions_of(files, [f"partition.{name}" for name in rule.prune])
         fits = [fit and part in wanted for fit, part in zip(fits, there, strict=True)]
     return fits
-
-
-def _any_between(ordered: Sequence[str], low: str, high: str) -> bool:
-    at = bisect_left(ordered, low)
-    return at < len(ordered) and ordered[at] <= high

@@ -21,9 +21,7 @@ from urllib.parse import unquote
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
 from sinks.order import fits_order
@@ -85,16 +83,13 @@ class SortedFiles:
         *,
         data_change: bool = False,
     ) -> None:
-        # There is no public way to the storage of an open table.
-        handler = DeltaStorageHandler.from_table(snapshot.delta._table)  # noqa: SLF001
-        self._filesystem = pafs.PyFileSystem(handler)
+        self._filesystem = snapshot.filesystem
         self._folder = folder
         self._values = dict(values)
-        whole = snapshot.schema
-        self._schema = pa.schema([each for each in whole if each.name not in values])
+        self._schema = snapshot.file_schema
         names = set(self._schema.names)
         self._measured = [
-            name for name in measured if name in names and fits_order(whole.field(name).type)
+            name for name in measured if name in names and fits_order(self._schema.field(name).type)
         ]
         self._target = target
         self._data_change = data_change
@@ -163,12 +158,21 @@ def replace_files(
         values: of that partition.
         sorted_by: noted in the log.
     """
-    now_ms = int(time.time() * 1000)
     pairs = zip(gone["path"].to_pylist(), gone["size_bytes"].to_pylist(), strict=True)
-    removes = [
-        RemoveAction(unquote(path), False, now_ms, size, dict(values)) for path, size in pairs
-    ]
+    removes = [removal(path, size, values, data_change=False) for path, size in pairs]
     snapshot.commit_actions([*adds, *removes], {SORTED_METADATA: sorted_by}, {})
+
+
+def removal(
+    path: str, size: int, values: Mapping[str, str | None], *, data_change: bool
+) -> RemoveAction:
+    """The action that takes a file out now.
+
+    Args:
+        path: as `Snapshot.files` gives it.
+        values: of its partition, as Delta writes them.
+    """
+    return RemoveAction(unquote(path), data_change, int(time.time() * 1000), size, dict(values))
 
 
 def folder_of(path: str) -> str:

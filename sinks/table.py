@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -25,10 +26,12 @@ from deltalake import (
 )
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from deltalake.writer import write_deltalake
 
 from bridge.wire.errors import TailraceError
+from sinks.key_ranges import any_between
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,18 @@ class Snapshot:
         return pa.schema(self.delta.schema().to_arrow())
 
     @property
+    def file_schema(self) -> pa.Schema:
+        """Columns that are in the files: all but those of partitions."""
+        inside = {*self.partitioned_by}
+        return pa.schema([field for field in self.schema if field.name not in inside])
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The table's own storage; paths begin at the table."""
+        # There is no public way to the storage of an open table.
+        return pafs.PyFileSystem(DeltaStorageHandler.from_table(self.delta._table))  # noqa: SLF001
+
+    @property
     def partitioned_by(self) -> list[str]:
         """Partition columns, in order."""
         found: list[str] = self.delta.metadata().partition_columns
@@ -139,7 +154,7 @@ class Snapshot:
             return False
         bounds = zip(files["min._key"].to_pylist(), files["max._key"].to_pylist(), strict=True)
         return all(
-            low is not None and high is not None and _none_between(sorted_keys, low, high)
+            low is not None and high is not None and not any_between(sorted_keys, low, high)
             for low, high in bounds
         )
 
@@ -297,11 +312,6 @@ class Snapshot:
                 commit_properties=commit_properties({}),
                 post_commithook_properties=NO_HOOKS,
             )
-
-
-def _none_between(sorted_keys: Sequence[str], low: str, high: str) -> bool:
-    at = bisect_left(sorted_keys, low)
-    return at == len(sorted_keys) or sorted_keys[at] > high
 
 
 class TableStore:
