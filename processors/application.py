@@ -8,7 +8,8 @@ What it changes of Quix's behaviour, each pinned by a test:
   recovered only once no transaction is open in it;
 - the position at the end of a partition is committed too (it lies behind transaction markers), or
   an idle partition would look like a gap after retention;
-- a member that lost its partitions drops everything and ends;
+- a member that lost its partitions drops everything and ends; what a rebalance raises is raised
+  when the client is done with it;
 - signals stay with the caller: `stop()` ends the loop after the turn in hand, and commits.
 """
 
@@ -30,6 +31,7 @@ from bridge.wire.kafka import (
     TRANSACTION_TIMEOUT_MS,
     KafkaConfig,
 )
+from bridge.wire.member import MemberConsumer
 from bridge.wire.pulse import Pulse
 from processors.batches import Batches
 from processors.changelog import quicken
@@ -230,6 +232,12 @@ class ProcessorApplication(Application):  # type: ignore[misc]
             failpoint("processor.committed")
 
         producer.commit_transaction = commit_transaction
+
+    def _run_dataframe(self, sink: Any = None) -> None:
+        """With a client that raises what a rebalance raised; Quix makes its own where none is."""
+        consumer = self._consumer
+        consumer._inner_consumer = MemberConsumer(consumer._consumer_config)  # noqa: SLF001
+        super()._run_dataframe(sink)
 
     def _setup_signal_handlers(self) -> None:
         """Signals belong to whoever runs the process."""

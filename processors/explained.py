@@ -48,12 +48,6 @@ def explained(where: str, gap_remedy: str) -> Iterator[None]:
         if isinstance(cause, TailraceError):
             raise cause from None
         raise _translated(cause, where, gap_remedy) from error
-    except SystemError as error:
-        # The client logged while an exception of a rebalance was on its way: C code wraps it.
-        cause = _cause(error.__cause__) if error.__cause__ is not None else error
-        if isinstance(cause, TailraceError):
-            raise cause from None
-        raise
 
 
 def closing(error: BaseException | None) -> bool:
@@ -88,13 +82,19 @@ def _translated(error: BaseException, where: str, gap_remedy: str) -> TailraceEr
             where=where,
             remedy=gap_remedy,
         )
-    if kafka_error.code() in _FENCED:
+    if _fenced(kafka_error):
         return FencedError(
             f"another process took over ({kafka_error.name()})",
             where=where,
             remedy="Give each replica its own TAILRACE_REPLICA",
         )
     return unreachable(KafkaException(kafka_error), where)
+
+
+def _fenced(error: KafkaError) -> bool:
+    """Whether another took over; a consumer tells it as `_FATAL`, and the code as text alone."""
+    fatal = error.code() == KafkaError._FATAL  # noqa: SLF001
+    return error.code() in _FENCED or (fatal and "fenced" in (error.str() or ""))
 
 
 def _kafka_error(error: BaseException) -> KafkaError | None:

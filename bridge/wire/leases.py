@@ -19,6 +19,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from bridge.wire.errors import TailraceError
 from bridge.wire.kafka import KafkaConfig, unreachable
+from bridge.wire.member import MemberConsumer
 from bridge.wire.pulse import Pulse
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Lease:
         return settings
 
     def _be_member(self) -> None:
-        consumer = Consumer(self._settings())
+        consumer = MemberConsumer(self._settings())
         try:
             consumer.subscribe(
                 [self._topic],

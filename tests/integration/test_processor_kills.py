@@ -251,7 +251,10 @@ def test_a_paused_processor_that_wakes_after_its_successor_is_fenced(feed, launc
         feed.send(*itertools.islice(rest, 1))
         return not zombie.alive
 
-    wait_until(ended, timeout_s=TIMEOUT_S, what="the zombie to end", interval_s=0.25)
+    try:
+        wait_until(ended, timeout_s=TIMEOUT_S, what="the zombie to end", interval_s=0.25)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{zombie.log_tail()}\n{successor.log_tail()}") from None
     feed.send(*rest)
     assert zombie.wait(timeout_s=TIMEOUT_S) == 1, zombie.log_tail()
     last = zombie.log_tail(1)
