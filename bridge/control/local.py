@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bridge.control import settings
@@ -76,7 +76,7 @@ class EmbeddedBroker:
         options = ["--data-dir", str(self._data), "--host", "127.0.0.1", "--only", "kafka"]
         self._child = _start(
             "embedded broker",
-            [str(program), "start", *options, "--kafka-port", str(port)],
+            broker_command(program, options, port),
             log=self._log,
             ready=lambda: _kafka_answers(self.bootstrap),
             remedy=f"Look into {self._log}, or {_OWN_KAFKA}",
@@ -148,6 +148,12 @@ class EmbeddedDynamoDB:
     def check(self) -> None:
         """Raises: TailraceError: it ended by itself."""
         _check_alive(self._child, f"Look into {self._log}")
+
+
+def broker_command(program: Path, options: Sequence[str], port: int) -> list[str]:
+    """What runs the embedded broker behind `port`; see `bridge.control.relay`."""
+    relay = [sys.executable, "-m", "bridge.control.relay", str(port)]
+    return [*relay, str(program), "start", *options, "--kafka-port"]
 
 
 def _start(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import statistics
 import time
 from collections.abc import Iterable
 
@@ -275,3 +277,33 @@ def test_acknowledged_data_survives_sigkill(own_broker: Broker, namespace: str) 
     # Idempotent across the restart: each one once, in order.
     assert committed(kafka, topic) == [f"{number}".encode() for number in range(2_000)]
     assert len(acknowledged) == 2_000
+
+
+def test_who_waits_for_changes_asks_seldom_and_gets_them_at_once(kafka: KafkaConfig) -> None:
+    """Else every stage that has nothing to do keeps a core busy."""
+    topic = make_topic(kafka)
+    asked: list[tuple[float, int]] = []
+
+    def note(text: str) -> None:
+        told = json.loads(text)
+        fetches = sum(broker["req"].get("Fetch", 0) for broker in told["brokers"].values())
+        asked.append((told["time"], fetches))
+
+    settings = kafka.consumer(group=f"{topic}.look", fetch_wait_max_ms=1_000)
+    consumer = Consumer({**settings, "statistics.interval.ms": 200, "stats_cb": note})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    took = []
+    for number in range(5):
+        # Until what is asked now is asked again because nothing came.
+        assert consumer.poll(1.5) is None
+        write(kafka, topic, [b"%d" % number])
+        written_s = time.monotonic()
+        message = consumer.poll(TIMEOUT_S)
+        took.append(time.monotonic() - written_s)
+        assert message is not None
+        assert message.value() == b"%d" % number
+    consumer.close()
+    seconds, fetches = (last - first for first, last in zip(asked[0], asked[-1], strict=True))
+    assert seconds > 5
+    assert fetches / seconds < 10
+    assert statistics.median(took) < 0.3

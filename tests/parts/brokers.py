@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from bridge.control.local import broker_command
 from tests.parts.jars import jars
 from tests.parts.ports import free_port
 from tests.parts.process import PartFailedError, Process
@@ -130,7 +131,7 @@ class EmbeddedBroker(_OwnBroker):
         program = Path(spec.origin).with_name("noida-db")
         program.chmod(0o755)
         options = ["--data-dir", str(self._data), "--host", "127.0.0.1", "--only", "kafka"]
-        return [str(program), "start", *options, "--kafka-port", str(self._port)]
+        return broker_command(program, options, self._port)
 
 
 # The quick compiler alone: half the processor time in a life as short as a test run's.
