@@ -33,6 +33,7 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 SESSION_TIMEOUT_MS = 8_000
 HEARTBEAT_MS = 1_000
 TRANSACTION_TIMEOUT_MS = 15_000
+_SETTLING_TIMES = 3
 # What a broker answers for a moment about a topic just created or a leader just elected.
 SETTLING = frozenset(
     {
@@ -230,14 +231,18 @@ def _settled(ask: Callable[[], T], where: str, timeout_s: float) -> T:
     Neither a consumer's nor the admin client's question about offsets is asked again by itself.
 
     Raises:
-        BrokerUnreachableError: another failure, or not settled within `timeout_s`.
+        BrokerUnreachableError: another failure, or not settled within `timeout_s`, thrice that
+            where the topic is known: a broker with hundreds of new topics to lead takes its time.
     """
-    deadline = time.monotonic() + timeout_s
+    begun_at = time.monotonic()
     while True:
         try:
             return ask()
         except KafkaException as error:
-            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
+            code = error.args[0].code()
+            unknown = code == KafkaError.UNKNOWN_TOPIC_OR_PART
+            patience_s = timeout_s if unknown else timeout_s * _SETTLING_TIMES
+            if code not in SETTLING or time.monotonic() - begun_at > patience_s:
                 raise unreachable(error, where) from error
             time.sleep(0.1)
 
