@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -59,6 +59,17 @@ def transforms(prefix: str) -> str:
     return text
 
 
+def unequal(made: Any, works: Sequence[Workload], numbers: Iterable[int]) -> list[int]:
+    """Those tables whose dataset is not the source's, each looked at anew."""
+    found = []
+    for number in numbers:
+        rows = table_rows(f"{made.pipeline.lake}/d{number}", {}, COPY_COLUMNS)
+        items = scan(made.workload.client, works[number].table)
+        if differences(expected_copies(items), rows):
+            found.append(number)
+    return found
+
+
 def test_a_hundred_tables_on_one_connector_and_one_sink(product: Any, capsys: Any) -> None:
     made = product()
     client, folder, prefix = made.workload.client, made.pipeline.folder, made.workload.table
@@ -85,21 +96,12 @@ def test_a_hundred_tables_on_one_connector_and_one_sink(product: Any, capsys: An
         },
     )
 
-    def unequal(numbers: Iterable[int]) -> list[int]:
-        """Those tables whose dataset is not the source's, each looked at anew."""
-        found = []
-        for number in numbers:
-            rows = table_rows(f"{made.pipeline.lake}/d{number}", {}, COPY_COLUMNS)
-            if differences(expected_copies(scan(client, works[number].table)), rows):
-                found.append(number)
-        return found
-
     def await_all() -> None:
         left = list(range(TABLES))
 
         def equal() -> bool:
             # To look at all of them takes the processor time they need to get there.
-            left[:] = unequal(left) or unequal(range(TABLES))
+            left[:] = unequal(made, works, left) or unequal(made, works, range(TABLES))
             return not left
 
         wait_until(
@@ -120,7 +122,7 @@ def test_a_hundred_tables_on_one_connector_and_one_sink(product: Any, capsys: An
         assert len(logs) == 2 + TABLES // PER_TRANSFORM, logs.keys()  # one connector, one sink
         assert "is started again" not in run.log.read_text()
     except AssertionError:
-        print(run.log_tail(20), "unequal:", unequal(range(TABLES)))
+        print(run.log_tail(20), "unequal:", unequal(made, works, range(TABLES)))
         print(*(file.read_text()[-2000:] for file in (folder / "run" / "logs").iterdir()))
         raise
     finally:
