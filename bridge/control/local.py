@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bridge.control import settings
@@ -66,17 +66,16 @@ class EmbeddedBroker:
             ConfigurationError: it is not installed, or not made for this platform.
             TailraceError: its port is busy, or it does not start.
         """
-        program = _broker_program()
+        program = broker_program()
         port = self._port = _usable(self._port, "embedded broker")
         self.forgot = self._running.exists()
         if self.forgot:
             shutil.rmtree(self._data)
         self._data.mkdir(parents=True, exist_ok=True)
         self._running.touch()
-        options = ["--data-dir", str(self._data), "--host", "127.0.0.1", "--only", "kafka"]
         self._child = _start(
             "embedded broker",
-            broker_command(program, options, port),
+            broker_command(program, self._data, port),
             log=self._log,
             ready=lambda: _kafka_answers(self.bootstrap),
             remedy=f"Look into {self._log}, or {_OWN_KAFKA}",
@@ -150,8 +149,14 @@ class EmbeddedDynamoDB:
         _check_alive(self._child, f"Look into {self._log}")
 
 
-def broker_command(program: Path, options: Sequence[str], port: int) -> list[str]:
-    """What runs the embedded broker behind `port`; see `bridge.control.relay`."""
+def broker_command(program: Path, data: Path, port: int) -> list[str]:
+    """What runs the embedded broker behind `port`; see `bridge.control.relay`.
+
+    Args:
+        program: the broker's own.
+        data: a folder that is there.
+    """
+    options = ["--data-dir", str(data), "--host", "127.0.0.1", "--only", "kafka"]
     relay = [sys.executable, "-m", "bridge.control.relay", str(port)]
     return [*relay, str(program), "start", *options, "--kafka-port"]
 
@@ -198,8 +203,12 @@ def _usable(port: int | None, name: str) -> int:
     return port
 
 
-def _broker_program() -> Path:
-    """The broker's own program inside its wheel; its script would put a process in between."""
+def broker_program() -> Path:
+    """The broker's own program inside its wheel; its script would put a process in between.
+
+    Raises:
+        ConfigurationError: it is not installed, or not made for this platform.
+    """
     spec = importlib.util.find_spec("noida_db")
     if spec is None or spec.origin is None:
         raise ConfigurationError(

@@ -5,9 +5,9 @@ adds as the last argument, and serves PORT. It ends when the broker ends, with i
 ends the broker when it is told to end.
 
 The broker answers a fetch at once also if there is nothing to fetch; a client then asks again, so
-that each one keeps a core busy for as long as nothing happens. Here a fetch that was answered
-before with the very same bytes is held until somebody has written something, or for as long as the
-client would have waited. What the broker says of its own address becomes that of the relay.
+that each one keeps a core busy for as long as nothing happens. Here, after two answers that say the
+same, the next fetch is held until somebody has written something, or for as long as the client
+would have waited. What the broker says of its own address becomes that of the relay.
 Source: Kafka protocol guide, "Fetch API": `max_wait_ms`.
 """
 

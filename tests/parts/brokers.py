@@ -6,7 +6,6 @@ Each says what it can do, so that a test that needs more is deselected and liste
 from __future__ import annotations
 
 import base64
-import importlib.util
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Final, Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from bridge.control.local import broker_command
+from bridge.control.local import broker_command, broker_program
 from tests.parts.jars import jars
 from tests.parts.ports import free_port
 from tests.parts.process import PartFailedError, Process
@@ -124,14 +123,7 @@ class EmbeddedBroker(_OwnBroker):
     capabilities = frozenset({RESTART})
 
     def _command(self) -> list[str]:
-        spec = importlib.util.find_spec("noida_db")
-        if spec is None or spec.origin is None:
-            raise PartFailedError("the embedded broker is not installed: pip install '.[dev]'")
-        # Its own script runs the program as a child; we want the program itself.
-        program = Path(spec.origin).with_name("noida-db")
-        program.chmod(0o755)
-        options = ["--data-dir", str(self._data), "--host", "127.0.0.1", "--only", "kafka"]
-        return broker_command(program, options, self._port)
+        return broker_command(broker_program(), self._data, self._port)
 
 
 # The quick compiler alone: half the processor time in a life as short as a test run's.
